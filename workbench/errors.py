@@ -1,0 +1,54 @@
+"""Every error the workbench raises on purpose.
+
+Each message names the file, class or field at fault and the fix, so that it can be shown to a person as
+it stands. Callers that handle many scans catch `ScanRefused` per file and go on with the rest.
+"""
+
+from __future__ import annotations
+
+
+class WorkbenchError(Exception):
+    """Base of all errors that are the input's fault rather than a defect."""
+
+
+class ScanRefused(WorkbenchError):
+    """A file could not become a `Scan`.
+
+    Attributes:
+        source: name of the file as the user knows it (no folder: paths may identify a patient).
+        reason: what is wrong, as one sentence.
+        fix: what the user can do about it, as one sentence.
+    """
+
+    def __init__(self, source: str, reason: str, fix: str) -> None:
+        super().__init__(f"{source}: {reason} {fix}".strip())
+        self.source = source
+        self.reason = reason
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[type[ScanRefused], tuple[str, str, str]]:
+        return (type(self), (self.source, self.reason, self.fix))
+
+
+class SupportError(WorkbenchError):
+    """The labelled scans cannot be learned from (one class only, too few, mixed modalities, ...)."""
+
+
+class CohortError(WorkbenchError):
+    """A cohort cannot be evaluated or used for training as asked (leak between patients, empty class, ...)."""
+
+
+class CardError(WorkbenchError):
+    """A dataset card does not follow the schema; the message names the file and the field."""
+
+
+class FetchError(WorkbenchError):
+    """A dataset could not be found or downloaded whole."""
+
+
+class PlanError(WorkbenchError):
+    """A training plan does not follow the schema or contradicts itself."""
+
+
+class ModelFileError(WorkbenchError):
+    """A weights or classifier file is damaged, of another kind, or made for other weights."""
