@@ -23,11 +23,11 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
-# The build of torch is the user's choice, and a CUDA build brings NVIDIA's packages: what lies below it is not ours.
+# The build of torch is the user's choice, and a CUDA build brings NVIDIA's packages: what lies below is not ours.
 NOT_FOLLOWED = {"torch"}
 ACCELERATOR = re.compile(r"^(nvidia-|cuda-|triton|torchvision$|torchaudio$)")
-# GPL, AGPL and LGPL alike: today there is none, and the first LGPL one is a decision to be made here. The exceptions
-# that let compiled programs link GCC's run-time library are not copyleft.
+# GPL, AGPL and LGPL alike: today there is none, and the first LGPL one is a decision to be made here. The
+# exceptions that let compiled programs link GCC's run-time library are not copyleft.
 COPYLEFT = re.compile(r"\b[AL]?GPL|General Public License", re.IGNORECASE)
 LINKING_EXCEPTION = re.compile(r"[AL]?GPL[\w.+-]*\s+WITH\s+GCC-exception[\w.-]*", re.IGNORECASE)
 MAX_WEIGHT_BYTES = 20_000_000
@@ -55,7 +55,7 @@ def closure(requirements: list[str]) -> dict[str, Distribution]:
 
 
 def stated_licence(package: Distribution) -> str:
-    """The SPDX expression where there is one, otherwise the classifiers and the first line of the licence field."""
+    """The SPDX expression where there is one, otherwise classifiers and the first line of the licence field."""
     expression = package.metadata.get("License-Expression")
     if expression:
         return expression
@@ -173,9 +173,7 @@ def test_wheel_works_away_from_the_checkout(wheel: zipfile.ZipFile, tmp_path: Pa
     wheel.extractall(site)
     # PYTHONPATH comes before an editable install's path, so the unpacked wheel is what is imported.
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    script = (
-        "import sys, workbench; print(workbench.__file__); from workbench.cli import app; app(sys.argv[1:])"
-    )
+    script = "import workbench; print(workbench.__file__); from workbench.cli import app; app()"
     for arguments in (["--help"], ["data", "list"]):
         done = subprocess.run(
             [sys.executable, "-P", "-c", script, *arguments],
