@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
-# The build of torch is the user's choice, and a CUDA build brings NVIDIA's packages: what lies below is not ours.
+# The build of torch is the user's choice, and a CUDA build brings NVIDIA's packages: not ours to judge.
 NOT_FOLLOWED = {"torch"}
 ACCELERATOR = re.compile(r"^(nvidia-|cuda-|triton|torchvision$|torchaudio$)")
 # GPL, AGPL and LGPL alike: today there is none, and the first LGPL one is a decision to be made here. The
@@ -55,7 +55,7 @@ def closure(requirements: list[str]) -> dict[str, Distribution]:
 
 
 def stated_licence(package: Distribution) -> str:
-    """The SPDX expression where there is one, otherwise classifiers and the first line of the licence field."""
+    """The SPDX expression where there is one, otherwise classifiers and the licence field's first line."""
     expression = package.metadata.get("License-Expression")
     if expression:
         return expression
