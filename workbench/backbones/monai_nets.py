@@ -1,0 +1,132 @@
+"""MONAI's two-dimensional networks as backbones: ResNet, DenseNet, EfficientNet and ViT.
+
+Their classification heads are taken off; the embedding is the pooled last feature map (ViT: the mean of
+its tokens). BatchNorm statistics are frozen at adaptation and prediction by `eval()`.
+"""
+
+from __future__ import annotations
+
+import torch
+from monai.networks.nets import DenseNet, EfficientNetBN, ResNet, ViT
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from workbench.backbones.registry import register
+from workbench.backbones.spec import Backbone, BackboneSpec
+from workbench.errors import PlanError
+
+_GROUPS = 8
+
+
+def _norm(spec: BackboneSpec) -> str | tuple[str, dict[str, int]]:
+    if spec.normaliser == "weight-standardised":
+        raise PlanError("Normaliser 'weight-standardised' is for conv4 only. Choose batch or group.")
+    return "batch" if spec.normaliser == "batch" else ("group", {"num_groups": _GROUPS})
+
+
+class Pooled(Backbone):
+    """A network that returns a feature map or a vector, with the mean over positions taken."""
+
+    def __init__(self, network: nn.Module, dim: int) -> None:
+        super().__init__()
+        self.network = network
+        self.dim = dim
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeddings ``(n, dim)``."""
+        out = self.network(images)
+        return F.adaptive_avg_pool2d(out, 1).flatten(1) if out.ndim == 4 else out
+
+
+class ViTTokens(Backbone):
+    """MONAI's ViT with the mean of its output tokens as embedding."""
+
+    def __init__(self, network: ViT, dim: int) -> None:
+        super().__init__()
+        self.network = network
+        self.dim = dim
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeddings ``(n, dim)``; the images must have the side the network was built for."""
+        tokens: Tensor = self.network(images)[0]
+        return tokens.mean(dim=1)
+
+
+def _resnet(spec: BackboneSpec, layers: list[int]) -> Backbone:
+    width = spec.width or 64
+    planes = [width, 2 * width, 4 * width, 8 * width]
+    # A 3x3 stride-2 stem without max pooling keeps an 8x8 map of a 64 px input before the last stage.
+    network = ResNet(
+        "basic",
+        layers,
+        planes,
+        spatial_dims=2,
+        n_input_channels=spec.channels,
+        conv1_t_size=3,
+        conv1_t_stride=2,
+        no_max_pool=True,
+        feed_forward=False,
+        bias_downsample=False,
+        norm=_norm(spec),
+    )
+    return Pooled(network, planes[-1])
+
+
+@register("resnet10")
+def _resnet10(spec: BackboneSpec) -> Backbone:
+    return _resnet(spec, [1, 1, 1, 1])
+
+
+@register("resnet18")
+def _resnet18(spec: BackboneSpec) -> Backbone:
+    return _resnet(spec, [2, 2, 2, 2])
+
+
+@register("resnet34")
+def _resnet34(spec: BackboneSpec) -> Backbone:
+    return _resnet(spec, [3, 4, 6, 3])
+
+
+@register("densenet121")
+def _densenet121(spec: BackboneSpec) -> Backbone:
+    init = spec.width or 64
+    growth, blocks = init // 2, (6, 12, 24, 16)
+    network = DenseNet(2, spec.channels, 2, init, growth, blocks, norm=_norm(spec))
+    dim = int(network.class_layers.out.in_features)
+    network.class_layers = nn.Identity()
+    return Pooled(nn.Sequential(network, nn.ReLU()), dim)
+
+
+@register("efficientnet-b0")
+def _efficientnet_b0(spec: BackboneSpec) -> Backbone:
+    if spec.normaliser != "batch":
+        raise PlanError("EfficientNet's widths fit no fixed number of groups: use normaliser batch.")
+    network = EfficientNetBN("efficientnet-b0", pretrained=False, spatial_dims=2, in_channels=spec.channels)
+    # Drop-connect and dropout would make adaptation random; the episodes regularise enough.
+    network._dropout = nn.Identity()
+    dim = int(network._fc.in_features)
+    network._fc = nn.Identity()
+    return Pooled(network, dim)
+
+
+@register("vit-tiny")
+def _vit_tiny(spec: BackboneSpec) -> Backbone:
+    hidden = spec.width or 192
+    if spec.size % 8 or hidden % 3:
+        raise PlanError("vit-tiny needs an input size divisible by 8 and a width divisible by 3.")
+    network = ViT(
+        spec.channels,
+        spec.size,
+        spec.size // 8,
+        hidden,
+        4 * hidden,
+        num_layers=6,
+        num_heads=3,
+        spatial_dims=2,
+    )
+    return ViTTokens(network, hidden)
+
+
+def parameters_in_millions(backbone: Backbone) -> float:
+    """Size of a backbone, for tables."""
+    return float(torch.tensor([p.numel() for p in backbone.parameters()]).sum()) / 1e6

@@ -1,0 +1,38 @@
+"""The table of backbones; filled by the decorator when a module of this package is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from workbench.backbones.spec import NORMALISERS, Backbone, BackboneSpec
+from workbench.errors import PlanError
+
+Factory = Callable[[BackboneSpec], Backbone]
+factories: dict[str, Factory] = {}
+
+
+def register(name: str) -> Callable[[Factory], Factory]:
+    """Make a factory known under a name."""
+
+    def add(factory: Factory) -> Factory:
+        if name in factories:
+            raise ValueError(f"Backbone {name!r} is registered twice")
+        factories[name] = factory
+        return factory
+
+    return add
+
+
+def build(spec: BackboneSpec) -> Backbone:
+    """A freshly initialised backbone in channels_last memory.
+
+    Raises:
+        PlanError: for an unknown name or normaliser.
+    """
+    if spec.name not in factories:
+        raise PlanError(f"Unknown backbone {spec.name!r}. Known: {', '.join(sorted(factories))}.")
+    if spec.normaliser not in NORMALISERS:
+        raise PlanError(f"Unknown normaliser {spec.normaliser!r}. Known: {', '.join(NORMALISERS)}.")
+    return factories[spec.name](spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,89 @@
+"""What a classifier says about scans: the one object the UI, command line and evaluators show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench.imaging.scan import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A labelled scan of the support that resembles the scan read.
+
+    Attributes:
+        index: row in the support.
+        label: its class name.
+        distance: Euclidean distance between L2-normalised embeddings, 0 (same) to 2.
+    """
+
+    index: int
+    label: str
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class CaseReading:
+    """The reading of one scan.
+
+    Attributes:
+        classes: class names.
+        probabilities: one for each class, summing to 1. They are the model's softmax.
+        neighbours: nearest labelled scans, nearest first.
+        findings: of the scan and its way through the recipe.
+    """
+
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    neighbours: tuple[Neighbour, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.classes[int(np.argmax(self.probabilities))]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the most probable class."""
+        return max(self.probabilities)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Readings of n scans, each independent of the others.
+
+    Attributes:
+        classes: class names, length k.
+        probabilities: float64 ``(n, k)``, rows summing to 1.
+        neighbours: for each scan, its nearest labelled scans.
+        findings: for each scan.
+    """
+
+    classes: tuple[str, ...]
+    probabilities: npt.NDArray[np.float64]
+    neighbours: tuple[tuple[Neighbour, ...], ...]
+    findings: tuple[tuple[Finding, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def __getitem__(self, row: int) -> CaseReading:
+        return CaseReading(
+            self.classes,
+            tuple(float(p) for p in self.probabilities[row]),
+            self.neighbours[row],
+            self.findings[row],
+        )
+
+    def __iter__(self) -> Iterator[CaseReading]:
+        return (self[row] for row in range(len(self)))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The most probable class of each scan."""
+        return tuple(self.classes[i] for i in self.probabilities.argmax(axis=1))

@@ -1,0 +1,240 @@
+"""Meta-training: a plan in, weights out.
+
+`train` builds the cohorts, runs Lightning with a checkpoint after every stretch, watches held-out
+conditions, and writes the best weights. Called by `workbench train`. Everything it makes lies in one run
+folder: ``plan.yaml``, ``checkpoints/``, ``metrics/`` (CSV and TensorBoard) and ``NAME.safetensors``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from workbench.data.catalogue import cards, same_origin
+from workbench.data.cohort import Cohort, load_cohort
+from workbench.data.datamodule import EpisodeDataModule, Stream
+from workbench.data.procedural import procedural_cohorts
+from workbench.errors import PlanError
+from workbench.learners.base import Diet, Learner
+from workbench.learners.files import create, describe, load_learner, save_learner
+from workbench.training.checkpoints import SafetensorsCheckpointIO, native_bfloat16
+from workbench.training.plan import Plan, parse_plan, read_plan, write_plan
+from workbench.training.progress import Throughput
+from workbench.training.validation import MONITOR, MetaValidation, reduced
+from workbench.weights import find_weights
+
+
+def train(
+    plan: Plan,
+    folder: Path,
+    data: Path | None = None,
+    workers: int = 0,
+    threads: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Meta-train after a plan, resuming if the folder holds a run of the same plan.
+
+    Args:
+        plan: what to do.
+        folder: run folder; made if missing.
+        data: data folder; see `workbench.data.catalogue.find_data`.
+        workers: processes that prepare batches.
+        threads: of torch; all cores if None.
+        progress: show progress bars.
+
+    Returns:
+        The weights file, ``folder/NAME.safetensors``: the best checkpoint by meta-validation, or the last
+        one where the plan has no meta-validation conditions.
+
+    Raises:
+        PlanError: if the plan contradicts itself or the run that lies in the folder.
+        FetchError: if a dataset is missing.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    check_split(plan)
+    training = training_cohorts(plan, data, progress)
+    validation = [_cohort(name, plan, data, progress) for name in plan.data.meta_validation]
+    plan = _with_checksums(plan, (*training, *validation))
+    last = _prepare_folder(plan, folder)
+    pl.seed_everything(plan.seed, verbose=False)
+    learner = _initial(plan, training)
+    module = EpisodeDataModule(training, _stream(plan, learner), plan.steps, plan.checkpoint_every, workers)
+    module.pool.weights = sampling_weights(training)
+    best = ModelCheckpoint(
+        folder / "checkpoints",
+        filename="best",
+        monitor=MONITOR if validation else None,
+        mode="max",
+        save_last=True,
+        save_top_k=1,
+        enable_version_counter=False,
+    )
+    best.FILE_EXTENSION = ".safetensors"
+    callbacks: list[Callback] = [Throughput(plan, learner.diet)]
+    if validation:
+        callbacks.append(MetaValidation(validation, plan.validation, plan.seed))
+        if plan.validation.patience:
+            callbacks.append(EarlyStopping(MONITOR, patience=plan.validation.patience, mode="max"))
+    # Checkpoints come after meta-validation, so that each holds the score it is ranked by.
+    callbacks.append(best)
+    trainer = pl.Trainer(
+        default_root_dir=folder,
+        max_epochs=-(-plan.steps // plan.checkpoint_every),
+        reload_dataloaders_every_n_epochs=1,
+        accelerator="auto",
+        devices=1,
+        precision="bf16-mixed" if uses_bfloat16(plan) else "32-true",
+        gradient_clip_val=plan.optimisation.clip or None,
+        logger=[
+            CSVLogger(folder, name="", version="metrics"),
+            TensorBoardLogger(folder, name="", version="metrics"),
+        ],
+        callbacks=callbacks,
+        plugins=[SafetensorsCheckpointIO()],
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        log_every_n_steps=min(50, plan.checkpoint_every),
+        inference_mode=False,
+        num_sanity_val_steps=0,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        trainer.fit(learner, datamodule=module, ckpt_path=last)
+    return _write_weights(plan, learner, training, folder, best)
+
+
+def check_split(plan: Plan) -> None:
+    """Refuse a plan in which same-origin sets stand on two sides of the split.
+
+    Raises:
+        PlanError: naming the two conditions.
+    """
+    sides = (
+        ("meta_train", plan.data.meta_train),
+        ("meta_validation", plan.data.meta_validation),
+        ("meta_test", plan.data.meta_test),
+    )
+    known = cards()
+    for side, names in sides:
+        for name in names:
+            if name not in known:
+                raise PlanError(f"{plan.name}: data.{side}: there is no dataset card {name!r}.")
+            for other_side, others in sides:
+                related = sorted(same_origin([name]) & set(others))
+                if other_side != side and related:
+                    raise PlanError(
+                        f"{plan.name}: {name!r} ({side}) and {related[0]!r} ({other_side}) are of the same "
+                        "origin. Put them on one side, or leave one out."
+                    )
+
+
+def training_cohorts(plan: Plan, data: Path | None, progress: bool) -> list[Cohort]:
+    """Real and drawn conditions of the meta-training side."""
+    real = [
+        reduced(_cohort(name, plan, data, progress), plan.data.limit, plan.seed)
+        for name in plan.data.meta_train
+    ]
+    drawn = plan.data.procedural
+    return real + procedural_cohorts(drawn.images, plan.recipe, drawn.seed)
+
+
+def sampling_weights(cohorts: Sequence[Cohort], drawn_share: float = 0.4) -> list[float]:
+    """How often each condition is drawn: drawn worlds together `drawn_share` of the time."""
+    drawn = [c.modality == "" for c in cohorts]
+    if all(drawn) or not any(drawn):
+        return [1.0 / len(cohorts)] * len(cohorts)
+    return [drawn_share / sum(drawn) if d else (1 - drawn_share) / (len(drawn) - sum(drawn)) for d in drawn]
+
+
+def uses_bfloat16(plan: Plan) -> bool:
+    """Whether the run computes in bfloat16 where autocast allows it."""
+    return plan.precision == "bfloat16" or (plan.precision == "auto" and native_bfloat16())
+
+
+def _cohort(name: str, plan: Plan, data: Path | None, progress: bool) -> Cohort:
+    return load_cohort(cards()[name], plan.recipe, data, progress=progress)
+
+
+def _stream(plan: Plan, learner: Learner) -> Stream:
+    episodic = learner.diet is Diet.EPISODES
+    return Stream(
+        episodes=replace(plan.episodes, seed=plan.seed) if episodic else None,
+        batch=plan.batch,
+        views=learner.views,
+        seed=plan.seed,
+        augmentation=plan.augmentation,
+    )
+
+
+def _initial(plan: Plan, training: Sequence[Cohort]) -> Learner:
+    options = dict(plan.method.options)
+    optimisation = replace(plan.optimisation, steps=plan.steps)
+    probe = create(plan.method.name, plan.backbone, plan.recipe, optimisation, options)
+    if probe.diet is Diet.LABELLED:
+        options["classes"] = sum(len(c.classes) for c in training)
+        probe = create(plan.method.name, plan.backbone, plan.recipe, optimisation, options)
+    if plan.start:
+        source = load_learner(find_weights(plan.start)).learner
+        if source.spec != plan.backbone:
+            raise PlanError(f"{plan.name}: start: {plan.start!r} has another backbone ({source.spec}).")
+        probe.backbone.load_state_dict(source.backbone.state_dict())
+    return probe
+
+
+def _with_checksums(plan: Plan, cohorts: Sequence[Cohort]) -> Plan:
+    sums = {c.name: _checksum(c) for c in cohorts if c.modality}
+    for name, value in plan.data.checksums.items():
+        if sums.get(name, value) != value:
+            raise PlanError(
+                f"{plan.name}: condition {name!r} is not what the plan was made with (checksum {sums[name]}, "
+                f"plan {value}). Fetch the original files, or remove data.checksums from the plan."
+            )
+    return plan.model_copy(update={"data": plan.data.model_copy(update={"checksums": sums})})
+
+
+def _checksum(cohort: Cohort) -> str:
+    sha = hashlib.sha256(cohort.labels.tobytes())
+    sha.update(cohort.images.tobytes())
+    return sha.hexdigest()[:16]
+
+
+def _prepare_folder(plan: Plan, folder: Path) -> Path | None:
+    """Write the plan, or find that the folder holds a run of it; the checkpoint to resume from."""
+    stored = folder / "plan.yaml"
+    if stored.exists():
+        if parse_plan(read_plan(stored).model_dump(), stored.name) != plan:
+            raise PlanError(
+                f"{folder.name}: holds a run of another plan. Choose another folder with --out, or remove it."
+            )
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        stored.write_text(write_plan(plan), encoding="utf-8")
+    last = folder / "checkpoints" / "last.safetensors"
+    return last if last.exists() else None
+
+
+def _write_weights(
+    plan: Plan, learner: Learner, training: Sequence[Cohort], folder: Path, best: ModelCheckpoint
+) -> Path:
+    chosen = (
+        Path(best.best_model_path) if best.best_model_path else folder / "checkpoints" / "last.safetensors"
+    )
+    learner.load_state_dict(SafetensorsCheckpointIO().load_checkpoint(chosen)["state_dict"])
+    record = replace(
+        describe(learner, plan.name),
+        plan=write_plan(plan),
+        conditions=tuple(c.name for c in training),
+        origins=tuple(sorted({key for c in training for key in c.origin})),
+    )
+    path = folder / f"{plan.name}.safetensors"
+    save_learner(learner, path, record, half=True)
+    return path
