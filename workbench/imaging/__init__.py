@@ -1,0 +1,17 @@
+"""Reading scans: DICOM, NIfTI and raster files; geometry, intensity and findings."""
+
+from workbench.imaging.read import ReadResult, read_scan, read_scans
+from workbench.imaging.recipe import Recipe
+from workbench.imaging.scan import Finding, Provenance, Scan, Severity, Units
+
+__all__ = [
+    "Finding",
+    "Provenance",
+    "ReadResult",
+    "Recipe",
+    "Scan",
+    "Severity",
+    "Units",
+    "read_scan",
+    "read_scans",
+]

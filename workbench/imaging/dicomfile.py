@@ -1,0 +1,294 @@
+"""Opening a DICOM file and deciding, from its header alone, whether it holds an image within the budget.
+
+The header is parsed once; pixel data stays on disk until `pixelchain.decode` asks for it. Called by `dicom`
+for one file and by `series` for many.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import generate_frames
+from pydicom.filereader import read_file_meta_info
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+    MediaStorageDirectoryStorage,
+    RTImageStorage,
+    VLWholeSlideMicroscopyImageStorage,
+)
+
+from workbench.errors import ScanRefused
+from workbench.imaging.codestream import frame_size
+from workbench.imaging.limits import LIMITS, check_file_size, check_values
+from workbench.imaging.pixelchain import frame_count
+from workbench.imaging.scan import Finding, Severity
+
+DEFER_BYTES = 16_384
+DeflatedImageFrameCompression = UID("1.2.840.10008.1.2.8.1")
+_PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_NATIVE = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+)
+_SEND_IMAGES = "Choose the image files of the study instead."
+
+_NOT_SCANS: tuple[tuple[str, str], ...] = (
+    ("1.2.840.10008.5.1.4.1.1.481.", "radiotherapy data (RT), not a scan"),
+    ("1.2.840.10008.5.1.4.1.1.66.", "a segmentation or registration, not a scan"),
+    ("1.2.840.10008.5.1.4.1.1.88.", "a structured report (SR), not a scan"),
+    ("1.2.840.10008.5.1.4.1.1.104.", "an encapsulated document (PDF or the like), not a scan"),
+    ("1.2.840.10008.5.1.4.1.1.9.", "a waveform, not a scan"),
+    ("1.2.840.10008.5.1.4.1.1.11.", "a presentation state, not a scan"),
+    ("1.2.840.10008.5.1.4.1.1.91.", "annotations, not a scan"),
+)
+"""SOP class UIDs by their beginning (PS3.4 B.5)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DicomFile:
+    """A DICOM image whose header has been checked.
+
+    Attributes:
+        path: where it lies.
+        source: what to call it on screen.
+        dataset: parsed header; pixel data is read from `path` when it is first used.
+        findings: what opening it brought to light.
+    """
+
+    path: Path
+    source: str
+    dataset: FileDataset
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def is_localiser(self) -> bool:
+        """Whether the image is a scout on which the real series was planned."""
+        return "LOCALIZER" in image_type(self.dataset)
+
+
+def open_dicom(path: Path, source: str) -> DicomFile:
+    """Parse a header and refuse what is no image, cannot be decoded or passes the budget.
+
+    Raises:
+        ScanRefused: always with the reason; nothing else leaves.
+    """
+    with refusing(source):
+        check_file_size(source, path.stat().st_size)
+        findings: list[Finding] = []
+        with quiet():
+            defer = None if _check_deflated(path, source) else DEFER_BYTES
+            try:
+                dataset = pydicom.dcmread(path, defer_size=defer)
+            except pydicom.errors.InvalidDicomError:
+                dataset = pydicom.dcmread(path, defer_size=defer, force=True)
+                findings.append(
+                    Finding(
+                        "dicom-header-missing",
+                        Severity.WARNING,
+                        "The file lacks the DICOM file header; its encoding was guessed.",
+                        "Export it again as a DICOM part 10 file.",
+                    )
+                )
+            if findings or "TransferSyntaxUID" not in dataset.file_meta:
+                _guess_syntax(dataset)
+            check_header(dataset, source)
+        return DicomFile(path, source, dataset, tuple(findings))
+
+
+def check_header(dataset: FileDataset, source: str) -> None:
+    """Everything that can be known before pixels are touched.
+
+    Raises:
+        ScanRefused: as described in `open_dicom`.
+    """
+    _check_kind(dataset, source)
+    missing = [name for name in ("Rows", "Columns", "BitsAllocated") if dataset.get(name) in (None, "")]
+    if missing:
+        raise ScanRefused(source, f"Its header lacks {', '.join(missing)}.", "Export or send it again.")
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    # A bit more than a value each: 64-bit pixels cost twice what a float32 does.
+    words = max(1, int(dataset.BitsAllocated) // 32)
+    check_values(source, (frame_count(dataset), int(dataset.Rows), int(dataset.Columns), samples * words))
+    if "PixelData" in dataset:
+        stored, high = dataset.get("BitsStored"), dataset.get("HighBit")
+        if stored in (None, ""):
+            raise ScanRefused(source, "Its header lacks BitsStored.", "Export or send it again.")
+        if high not in (None, "") and int(high) >= int(dataset.BitsAllocated):
+            raise ScanRefused(
+                source, "Its HighBit lies outside the allocated bits.", "Export or send it again."
+            )
+    _check_codec(dataset, source)
+
+
+def check_codestreams(file: DicomFile) -> None:
+    """Refuse compressed frames that claim to be larger than the header says, before a codec allocates.
+
+    Raises:
+        ScanRefused: as said.
+    """
+    dataset = file.dataset
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if not syntax.is_encapsulated:
+        return
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    for frame in generate_frames(dataset.PixelData, number_of_frames=frame_count(dataset)):
+        if syntax == DeflatedImageFrameCompression:
+            room = rows * columns * int(dataset.get("SamplesPerPixel") or 1) * 8
+            inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+            grown = len(inflater.decompress(frame, room + 16)) > room
+        else:
+            size = frame_size(frame)
+            grown = size is not None and (size[0] > rows or size[1] > columns)
+        if grown:
+            raise ScanRefused(
+                file.source,
+                "A compressed frame is larger than the header says.",
+                "Export or send the image again.",
+            )
+
+
+def image_type(dataset: Dataset) -> tuple[str, ...]:
+    """ImageType in capitals (PS3.3 C.7.6.1.1.2)."""
+    value = dataset.get("ImageType") or ()
+    return tuple(str(part).upper() for part in ([value] if isinstance(value, str) else value))
+
+
+@contextmanager
+def refusing(source: str) -> Iterator[None]:
+    """Turn whatever a library raises on damaged data into `ScanRefused`.
+
+    The library's own words are left out: they may quote folders or patients.
+    """
+    try:
+        yield
+    except ScanRefused:
+        raise
+    except MemoryError as error:
+        raise ScanRefused(
+            source, "It needs more memory than there is.", "Export a smaller region or fewer frames."
+        ) from error
+    except RecursionError as error:
+        raise ScanRefused(
+            source, "Its header is nested too deeply to be honest.", "Export it again from its source."
+        ) from error
+    except FileNotFoundError as error:
+        raise ScanRefused(source, "The file is not there.", "Check its name and place.") from error
+    except PermissionError as error:
+        raise ScanRefused(source, "The file may not be read.", "Change its permissions.") from error
+    except Exception as error:
+        raise ScanRefused(
+            source,
+            f"The file is damaged, cut short or not what it claims ({type(error).__name__}).",
+            "Copy or export it again from its source.",
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence pydicom's warnings, which quote element values."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _check_kind(dataset: FileDataset, source: str) -> None:
+    meta_class = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+    sop_class = UID(str(dataset.get("SOPClassUID", "") or meta_class))
+    if meta_class == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in dataset:
+        raise ScanRefused(source, "It is a DICOMDIR, the index of a disc.", _SEND_IMAGES)
+    if sop_class != RTImageStorage:
+        for beginning, what in _NOT_SCANS:
+            if sop_class.startswith(beginning):
+                raise ScanRefused(source, f"It is {what}.", _SEND_IMAGES)
+    if not any(name in dataset for name in _PIXEL_ELEMENTS):
+        kind = f" ({sop_class.name})" if sop_class.name != sop_class else ""
+        raise ScanRefused(source, f"It is a DICOM object without pixel data{kind}.", _SEND_IMAGES)
+    if sop_class == VLWholeSlideMicroscopyImageStorage and frame_count(dataset) > 1:
+        raise ScanRefused(
+            source,
+            "It is a whole-slide image cut into tiles.",
+            "Export the region of interest as one image.",
+        )
+
+
+def _check_codec(dataset: FileDataset, source: str) -> None:
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if "PixelData" not in dataset:
+        if syntax.is_encapsulated:
+            raise ScanRefused(source, "Floating-point pixels are compressed.", "Export it uncompressed.")
+        return
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise ScanRefused(
+            source,
+            f"Its transfer syntax ({syntax.name}) is not known here.",
+            "Export it as Explicit VR Little Endian.",
+        ) from error
+    if not decoder.is_available:
+        needed = "; or ".join(decoder.missing_dependencies)
+        raise ScanRefused(
+            source,
+            f"No codec for {syntax.name} is installed.",
+            f"Install one ({needed}), or export the image uncompressed.",
+        )
+    # python-gdcm reads 8-bit images in this syntax and pylibjpeg-libjpeg, which is GPL, all of them.
+    if syntax == JPEGExtended12Bit and int(dataset.BitsStored) > 8:
+        plugins = decoder.available_plugins
+        if "pylibjpeg" not in plugins:
+            raise ScanRefused(
+                source,
+                "No codec for 12-bit JPEG Extended is installed.",
+                "Install pylibjpeg-libjpeg (GPL), or convert the image to an uncompressed syntax.",
+            )
+
+
+def _check_deflated(path: Path, source: str) -> bool:
+    """Whether the data set is deflated; refuses one that inflates past the budget.
+
+    pydicom inflates all of it even for a header, so it has to be counted first.
+    """
+    with path.open("rb") as stream:
+        stream.seek(128)
+        if stream.read(4) != b"DICM":
+            return False
+    meta = read_file_meta_info(path)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return False
+    inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    with path.open("rb") as stream:
+        stream.seek(132 + 12 + int(meta.get("FileMetaInformationGroupLength", 0)))
+        while data := (inflater.unconsumed_tail or stream.read(2**16)):
+            total += len(inflater.decompress(data, 2**20))
+            if total > LIMITS.inflated_bytes or inflater.eof:
+                break
+    if total > LIMITS.inflated_bytes:
+        raise ScanRefused(
+            source,
+            f"It inflates to more than {LIMITS.inflated_bytes / 2**20:,.0f} MiB.",
+            "Export it uncompressed and smaller.",
+        )
+    return True
+
+
+def _guess_syntax(dataset: FileDataset) -> None:
+    implicit, little = dataset.original_encoding
+    if implicit:
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    else:
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if little else ExplicitVRBigEndian

@@ -1,0 +1,225 @@
+"""Reading files, folders and zips: the one door through which images enter the workbench.
+
+Called by cohort folders, the command line and the web UI. Everything is judged by content; only
+`ScanRefused` leaves, and a bad file never takes a good one down.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.errors import ScanRefused
+from workbench.imaging.archive import is_clutter, unpacked
+from workbench.imaging.dicom import read_dicom
+from workbench.imaging.dicomfile import DicomFile, open_dicom, refusing
+from workbench.imaging.nifti import read_nifti
+from workbench.imaging.raster import read_raster
+from workbench.imaging.scan import Scan
+from workbench.imaging.series import Group, group_series, read_group
+from workbench.imaging.sniff import Kind, sniff
+
+_READERS: dict[Kind, Callable[[Path, str], Scan]] = {
+    Kind.DICOM: read_dicom,
+    Kind.NIFTI: read_nifti,
+    Kind.RASTER: read_raster,
+}
+_REASONS: dict[Kind, tuple[str, str]] = {
+    Kind.ZIP: ("It is a zip of several scans.", "Give it where several scans are expected."),
+    Kind.GZIP: ("It is a gzip file without a NIfTI image in it.", "Unpack it first."),
+    Kind.PDF: ("It is a PDF document, not a scan.", "Give the images themselves."),
+    Kind.OTHER_PICTURE: ("It is a picture format that is not read.", "Save it as PNG, JPEG, BMP or TIFF."),
+    Kind.EMPTY: ("The file is empty.", "Copy or export it again."),
+    Kind.UNKNOWN: (
+        "It is no image that is read here.",
+        "Give DICOM, NIfTI, PNG, JPEG, BMP or TIFF files, folders or zips of them.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """What came of a number of paths.
+
+    Attributes:
+        scans: in the natural order of their names, path by path.
+        refused: files that could not become scans, in the same order.
+    """
+
+    scans: tuple[Scan, ...]
+    refused: tuple[ScanRefused, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A file to be read: its place, the name shown, and the zip it came from (or empty)."""
+
+    path: Path
+    source: str
+    archive: str = ""
+
+
+def read_scan(path: Path, *, name: str | None = None) -> Scan:
+    """Read one file into a `Scan`.
+
+    Args:
+        path: DICOM (any suffix), NIfTI, PNG, JPEG, BMP or TIFF, or a zip that holds one scan.
+        name: what to call it on screen; its base name where not given.
+
+    Raises:
+        ScanRefused: and nothing else, whatever the file holds.
+    """
+    source = Path(name).name if name else path.name
+    with refusing(source):
+        kind = _kind(path, source)
+        if kind is Kind.ZIP:
+            return _only_scan(path, source)
+        return _READERS[kind](path, source)
+
+
+def read_scans(
+    paths: Sequence[Path],
+    *,
+    names: Mapping[Path, str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ReadResult:
+    """Read files, folders (with subfolders) and zips.
+
+    The single-frame files of a DICOM series inside one folder, one zip, or among the files given directly
+    become one volume; every other file one scan.
+
+    Args:
+        paths: files, folders and zips.
+        names: what to call files whose names on disk mean nothing to the user (uploads).
+        progress: called with the number of files done and the number of files.
+    """
+    scans: list[Scan] = []
+    refused: list[ScanRefused] = []
+    with ExitStack() as held:
+        batches = _batches(paths, names or {}, held, refused)
+        counter = _Counter(sum(map(len, batches)), progress)
+        for batch in batches:
+            _read_batch(batch, counter, scans, refused)
+    return ReadResult(tuple(scans), tuple(refused))
+
+
+class _Counter:
+    """Counts files done and tells the caller."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self._total, self._progress, self._done = total, progress, 0
+
+    def advance(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _only_scan(path: Path, source: str) -> Scan:
+    result = read_scans([path], names={path: source})
+    if len(result.scans) == 1:
+        return result.scans[0]
+    if not result.scans and result.refused:
+        error = result.refused[0]
+        raise ScanRefused(source, f"Nothing in it could be read. {error.source}: {error.reason}", error.fix)
+    reason, fix = _REASONS[Kind.ZIP] if result.scans else ("The zip is empty.", "Zip the scans again.")
+    raise ScanRefused(source, reason, fix)
+
+
+def _kind(path: Path, source: str) -> Kind:
+    kind = sniff(path)
+    if kind in _REASONS and kind is not Kind.ZIP:
+        raise ScanRefused(source, *_REASONS[kind])
+    return kind
+
+
+def _batches(
+    paths: Sequence[Path], names: Mapping[Path, str], held: ExitStack, refused: list[ScanRefused]
+) -> list[list[_Entry]]:
+    """Files by the place they were given in: each folder, each zip, and the loose files together."""
+    loose: list[_Entry] = []
+    batches: list[list[_Entry]] = []
+    for path in paths:
+        if path.is_dir():
+            found = [_Entry(file, names.get(file, file.name)) for file in _walk(path)]
+        else:
+            found = [_Entry(path, Path(names.get(path, path.name)).name)]
+        plain: list[_Entry] = []
+        for entry in found:
+            try:
+                if _kind(entry.path, entry.source) is Kind.ZIP:
+                    out = held.enter_context(unpacked(entry.path, entry.source))
+                    refused += out.refused
+                    batches.append([_Entry(file, name, entry.source) for file, name in out.files])
+                else:
+                    plain.append(entry)
+            except ScanRefused as error:
+                refused.append(error)
+            except OSError:
+                refused.append(
+                    ScanRefused(entry.source, "The file cannot be read.", "Check name and rights.")
+                )
+        if path.is_dir():
+            batches.append(plain)
+        else:
+            loose += plain
+    return [loose, *batches]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files of a folder and its subfolders in natural order, without what systems leave behind."""
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural)
+        for name in sorted(files, key=natural):
+            if not is_clutter(name):
+                yield Path(root, name)
+
+
+def _read_batch(
+    batch: list[_Entry], counter: _Counter, scans: list[Scan], refused: list[ScanRefused]
+) -> None:
+    archive_of = {entry.path: entry.archive for entry in batch}
+    found: list[tuple[str, Scan]] = []
+    headers: list[DicomFile] = []
+    for entry in batch:
+        try:
+            with refusing(entry.source):
+                kind = _kind(entry.path, entry.source)
+                if kind is Kind.DICOM:
+                    headers.append(open_dicom(entry.path, entry.source))
+                    continue
+                found.append((entry.source, _READERS[kind](entry.path, _shown(entry.source, entry.archive))))
+        except ScanRefused as error:
+            refused.append(error)
+        counter.advance()
+    groups, dropped = group_series(headers)
+    refused += dropped
+    for _ in range(len(headers) - sum(len(group.files) for group in groups)):
+        counter.advance()
+    for group in groups:
+        first = min((file.source for file in group.files), key=natural)
+        try:
+            archive = archive_of[group.files[0].path]
+            found.append((first, read_group(group, _group_name(group, first, archive), counter.advance)))
+        except ScanRefused as error:
+            refused.append(error)
+    scans += [scan for _, scan in sorted(found, key=lambda pair: natural(pair[0]))]
+
+
+def _group_name(group: Group, first: str, archive: str) -> str:
+    more = len(group.files) - 1
+    return _shown(f"{first} (+{more} more)" if more else first, archive)
+
+
+def _shown(source: str, archive: str) -> str:
+    return f"{archive}: {source}" if archive else source
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key under which ``scan2`` comes before ``scan10``."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
