@@ -1,7 +1,7 @@
 """Reading scans: DICOM, NIfTI and raster files; geometry, intensity and findings."""
 
 from workbench.imaging.read import ReadResult, read_scan, read_scans
-from workbench.imaging.recipe import Recipe
+from workbench.imaging.recipe import Recipe, recipe_findings
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity, Units
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "Units",
     "read_scan",
     "read_scans",
+    "recipe_findings",
 ]

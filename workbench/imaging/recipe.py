@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from workbench.imaging.scan import Scan, Units
+from workbench.imaging.scan import Finding, Scan, Severity, Units
 
 MIN_SIZE, MAX_SIZE = 28, 224
 
@@ -100,6 +100,45 @@ class Recipe:
         return float(low), float(high)
 
 
+def recipe_findings(scan: Scan, recipe: Recipe) -> tuple[Finding, ...]:
+    """What `Recipe.apply` does to a scan that a person should know.
+
+    Reports the choice of one slice (`middle-slice`), much padding (`padded`, proportions beyond 2:1) and
+    enlargement (`enlarged`, longest side below the recipe's size).
+    """
+    found: list[Finding] = []
+    slices, rows, columns = scan.pixels.shape[:3]
+    if slices > 1:
+        found.append(
+            Finding(
+                "middle-slice",
+                Severity.WARNING,
+                f"The model sees slice {slices // 2 + 1} of {slices} only, the middle one.",
+                "Give the slice that shows the finding where it is not in the middle.",
+            )
+        )
+    if max(rows, columns) > 2 * min(rows, columns):
+        share = round(100 * (1 - min(rows, columns) / max(rows, columns)))
+        found.append(
+            Finding(
+                "padded",
+                Severity.WARNING,
+                f"The image is {columns} x {rows}; {share} % of what the model sees is black padding.",
+                "Crop all scans to the same region with sides of similar length.",
+            )
+        )
+    if max(rows, columns) < recipe.size:
+        found.append(
+            Finding(
+                "enlarged",
+                Severity.INFO,
+                f"The image is {columns} x {rows} and was enlarged to {recipe.size} pixels; no detail was "
+                "gained.",
+            )
+        )
+    return tuple(found)
+
+
 def _pad_to_square(image: Tensor) -> Tensor:
     """Centre a ``(channels, rows, columns)`` image on a black square."""
     rows, columns = image.shape[-2:]
@@ -114,3 +153,37 @@ def _resize(image: Tensor, size: int) -> Tensor:
     return torch.nn.functional.interpolate(
         image[None], (size, size), mode="bilinear", antialias=True, align_corners=False
     )[0]
+
+
+def recipe_findings(scan: Scan, recipe: Recipe) -> tuple[Finding, ...]:
+    """What the recipe does to a scan that a person should know: slices left out, padding, enlargement."""
+    slices, rows, columns = scan.pixels.shape[:3]
+    found = []
+    if slices > 1:
+        found.append(
+            Finding(
+                "middle-slice",
+                Severity.INFO,
+                f"Only the middle one of {slices} slices is read.",
+                "Give the slice that matters as a scan of its own.",
+            )
+        )
+    if max(rows, columns) > 2 * min(rows, columns):
+        found.append(
+            Finding(
+                "narrow-image",
+                Severity.INFO,
+                f"The image is {columns} x {rows} pixels and is padded to a square.",
+                "Crop it to the part that matters.",
+            )
+        )
+    if max(rows, columns) < recipe.size:
+        found.append(
+            Finding(
+                "small-image",
+                Severity.INFO,
+                f"The image is {columns} x {rows} pixels and is enlarged to {recipe.size}.",
+                "Give the original resolution if there is one.",
+            )
+        )
+    return tuple(found)

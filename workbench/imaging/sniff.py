@@ -72,7 +72,8 @@ def _gzipped(path: Path) -> Kind:
             head = stream.read(_HEAD)
     except (OSError, EOFError, zlib.error):
         return Kind.GZIP
-    return Kind.NIFTI if header_kind(head) else Kind.GZIP
+    is_dicom = head[128:132] == b"DICM"
+    return Kind.NIFTI if header_kind(head) and not is_dicom else Kind.GZIP
 
 
 def _is_bare_dicom(head: bytes) -> bool:
