@@ -59,7 +59,8 @@ class Recipe:
         """
         plane = scan.pixels[scan.pixels.shape[0] // 2]
         low, high = self._range(scan, plane)
-        unit = np.clip((plane - low) / max(high - low, 1e-6), 0.0, 1.0)
+        # A blank image has no range; a parametric map may have one of 1e-9.
+        unit = np.clip((plane - low) / (high - low if high > low else 1.0), 0.0, 1.0)
         if self.channels == 1 and unit.shape[-1] == 3:
             unit = unit @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)
         image = torch.from_numpy(np.ascontiguousarray(unit.transpose(2, 0, 1))).float()
@@ -153,37 +154,3 @@ def _resize(image: Tensor, size: int) -> Tensor:
     return torch.nn.functional.interpolate(
         image[None], (size, size), mode="bilinear", antialias=True, align_corners=False
     )[0]
-
-
-def recipe_findings(scan: Scan, recipe: Recipe) -> tuple[Finding, ...]:
-    """What the recipe does to a scan that a person should know: slices left out, padding, enlargement."""
-    slices, rows, columns = scan.pixels.shape[:3]
-    found = []
-    if slices > 1:
-        found.append(
-            Finding(
-                "middle-slice",
-                Severity.INFO,
-                f"Only the middle one of {slices} slices is read.",
-                "Give the slice that matters as a scan of its own.",
-            )
-        )
-    if max(rows, columns) > 2 * min(rows, columns):
-        found.append(
-            Finding(
-                "narrow-image",
-                Severity.INFO,
-                f"The image is {columns} x {rows} pixels and is padded to a square.",
-                "Crop it to the part that matters.",
-            )
-        )
-    if max(rows, columns) < recipe.size:
-        found.append(
-            Finding(
-                "small-image",
-                Severity.INFO,
-                f"The image is {columns} x {rows} pixels and is enlarged to {recipe.size}.",
-                "Give the original resolution if there is one.",
-            )
-        )
-    return tuple(found)
