@@ -85,7 +85,7 @@ def thumbnail(scan: Scan, size: int = 160) -> npt.NDArray[np.uint8]:
 def _plane(scan: Scan, slice_index: int | None) -> npt.NDArray[np.float32]:
     count = scan.pixels.shape[0]
     index = count // 2 if slice_index is None else min(max(slice_index, 0), count - 1)
-    return scan.pixels[index]
+    return np.asarray(scan.pixels[index])
 
 
 def _fit(

@@ -25,7 +25,8 @@ _MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 _CIFTI = range(3000, 3100)
 _FORM_TOLERANCE_MM = 0.1
 
-Header = nib.Nifti1Header | nib.Nifti2Header
+Header = nib.Nifti1Header
+"""Of which `nib.Nifti2Header` is a subclass."""
 
 
 def read_nifti(path: Path, source: str) -> Scan:

@@ -69,7 +69,7 @@ def draw(name: str, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     image = image * (1.0 - lesion) + (rng.uniform(10.0, 60.0) + 15.0 * _texture(rng, 2.0)) * lesion
     # Blur of the scanner, then its noise.
     image = gaussian_filter(image, 0.6) + 18.0 * _texture(rng, 0.7)
-    return np.clip(image, _INTERCEPT, 3071 + _INTERCEPT).astype(np.float32)
+    return np.asarray(np.clip(image, _INTERCEPT, 3071 + _INTERCEPT), dtype=np.float32)
 
 
 def _texture(rng: np.random.Generator, scale: float) -> Field:

@@ -89,7 +89,7 @@ class Recipe:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Recipe:
         """Inverse of `to_json`."""
-        pairs = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        pairs: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**pairs)
 
     def _range(self, scan: Scan, plane: npt.NDArray[np.float32]) -> tuple[float, float]:

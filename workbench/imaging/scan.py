@@ -108,7 +108,7 @@ class Scan:
     @property
     def is_volume(self) -> bool:
         """Whether there is more than one slice."""
-        return self.pixels.shape[0] > 1
+        return len(self.pixels) > 1
 
     def with_findings(self, *findings: Finding) -> Scan:
         """The same scan with further findings."""
