@@ -23,9 +23,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from workbench.data import card as cards
-from workbench.data._raster import read_scan
 from workbench.data.npz import Archive
 from workbench.errors import CohortError, ScanRefused
+from workbench.imaging.read import read_scan
 from workbench.imaging.scan import Provenance, Scan, Units
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".nii", ".gz", ""})
@@ -151,6 +151,21 @@ def files_of(card: cards.Card, folder: Path, pixels: int = 0) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
+def count_items(card: cards.Card, folder: Path, pixels: int = 0) -> int:
+    """How many images `iter_items` will yield at most; for progress bars."""
+    if isinstance(card.layout, cards.Npz | cards.Npz3d):
+        with Archive(npz_file(card.layout.file, folder, pixels)) as archive:
+            return sum(archive.length(f"{split}_images") for split in SPLITS)
+    return sum(1 for _ in iter_items(card, folder, pixels))
+
+
+def variant(card: cards.Card, folder: Path, pixels: int) -> int | None:
+    """Image side that `iter_items` would read, where a set is published in several sizes."""
+    if not isinstance(card.layout, cards.Npz | cards.Npz3d):
+        return None
+    return _best(card.layout.file, folder, pixels)[0]
+
+
 def is_present(card: cards.Card, folder: Path) -> bool:
     """Whether a folder holds what the card's layout needs."""
     layout = card.layout
@@ -223,11 +238,14 @@ def npz_file(file: str, folder: Path, pixels: int) -> Path:
     Raises:
         CohortError: if there is none.
     """
-    variants = _variants(file, folder)
+    return _best(file, folder, pixels)[1]
+
+
+def _best(file: str, folder: Path, pixels: int) -> tuple[int, Path]:
+    variants = sorted(_variants(file, folder).items())
     if not variants:
         raise CohortError(f"{file} is not in {folder.name}.")
-    enough = [side for side in sorted(variants) if side >= pixels]
-    return variants[enough[0] if enough else max(variants)]
+    return next(((side, path) for side, path in variants if side >= pixels), variants[-1])
 
 
 def _variants(file: str, folder: Path) -> dict[int, Path]:

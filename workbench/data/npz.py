@@ -44,6 +44,13 @@ class Archive:
             loaded: npt.NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
             return loaded
 
+    def length(self, name: str) -> int:
+        """Number of rows of an array; 0 where the archive has none of that name."""
+        if f"{name}.npy" not in self._zip.namelist():
+            return 0
+        with self._zip.open(f"{name}.npy") as file:
+            return _header(file)[0][0]
+
     def rows(self, name: str) -> Iterator[npt.NDArray[np.uint8]]:
         """The rows of a uint8 array, one at a time; none where the archive has no such array.
 

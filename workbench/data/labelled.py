@@ -1,0 +1,111 @@
+"""Walk a user's own labelled scans: class folders, or a CSV with file, label and patient.
+
+Called by `cohort.folder_cohort`. Yields the same `Item` as the catalogue's layouts.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from workbench.data.layouts import FileImage, Item
+from workbench.errors import CohortError, ScanRefused
+from workbench.imaging.read import read_scans
+from workbench.imaging.scan import Scan
+from workbench.imaging.sniff import Kind, sniff
+
+_COLUMNS = ("file", "label")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadImage:
+    """A scan that had to be read with its neighbours (a slice belongs to a series)."""
+
+    read: Scan
+
+    def scan(self, name: str, modality: str) -> Scan:  # noqa: D102
+        return self.read
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedImage:
+    """A file that is known to be unreadable."""
+
+    refusal: ScanRefused
+
+    def scan(self, name: str, modality: str) -> Scan:  # noqa: D102
+        raise self.refusal
+
+
+def labelled_items(place: Path) -> Iterator[Item]:
+    """Every labelled scan below a folder, or named by a CSV file.
+
+    Raises:
+        CohortError: if there are no class folders, a column is missing, or a file lies outside the folder.
+    """
+    if place.is_file():
+        yield from _table(place)
+    elif place.is_dir():
+        yield from _folders(place)
+    else:
+        raise CohortError(f"{place.name}: there is no such folder or CSV file.")
+
+
+def _folders(root: Path) -> Iterator[Item]:
+    classes = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not classes:
+        raise CohortError(
+            f"{root.name}: has no class folders. Make one subfolder per class and put its scans in."
+        )
+    for one in classes:
+        folders = [one, *sorted(p for p in one.rglob("*") if p.is_dir())]
+        for folder in folders:
+            patient = folder.relative_to(one).as_posix() if folder != one else None
+            files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+            yield from _read_together(files, one.name, patient, root)
+
+
+def _read_together(files: Sequence[Path], label: str, patient: str | None, root: Path) -> Iterator[Item]:
+    """Files of one folder: DICOM slices and zips may hold series, the rest stand alone."""
+    series = [path for path in files if sniff(path) in (Kind.DICOM, Kind.ZIP)]
+    for path in files:
+        if path not in series:
+            name = path.relative_to(root).as_posix()
+            yield Item(FileImage(path), label, patient, name)
+    if series:
+        folder = series[0].parent.relative_to(root).as_posix()
+        result = read_scans(series)
+        for scan in result.scans:
+            yield Item(ReadImage(_middle(scan)), label, patient, f"{folder}/{scan.provenance.source}")
+        for refusal in result.refused:
+            yield Item(RefusedImage(refusal), label, patient, f"{folder}/{refusal.source}")
+
+
+def _middle(scan: Scan) -> Scan:
+    """Only the slice that the recipe takes: the volumes of a whole folder would not fit into memory."""
+    at = scan.pixels.shape[0] // 2
+    return replace(scan, pixels=scan.pixels[at : at + 1].copy())
+
+
+def _table(table: Path) -> Iterator[Item]:
+    root = table.parent.resolve()
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        if missing := [name for name in _COLUMNS if name not in (rows.fieldnames or ())]:
+            columns = ", ".join(map(repr, missing))
+            raise CohortError(
+                f"{table.name}: has no column {columns}. It needs file, label and, if known, patient."
+            )
+        for number, row in enumerate(rows, start=2):
+            name, label = (row["file"] or "").strip(), (row["label"] or "").strip()
+            if not name or not label:
+                raise CohortError(f"{table.name}, line {number}: file or label is empty.")
+            path = (root / name).resolve()
+            if not path.is_relative_to(root):
+                raise CohortError(
+                    f"{table.name}, line {number}: '{name}' lies outside the table's folder. "
+                    "Put the table above the scans and name them relative to it."
+                )
+            yield Item(FileImage(path), label, (row.get("patient") or "").strip() or None, name)
