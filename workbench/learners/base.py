@@ -236,7 +236,8 @@ class Classifier:
             neighbours: how many nearest labelled scans to list for each.
         """
         findings, features = self._features(scans)
-        logits = [self.head.logits(chunk).detach() for chunk in features.split(_CHUNK)]
+        with frozen(self.learner), torch.no_grad():
+            logits = [self.head.logits(chunk) for chunk in features.split(_CHUNK)]
         stacked = torch.cat(logits) if logits else torch.empty((0, len(self.classes)))
         near = self._nearest(features, neighbours) if neighbours > 0 else ((),) * len(stacked)
         return Reading(self.classes, F.softmax(stacked.double(), dim=1).numpy(), near, findings)
@@ -253,7 +254,8 @@ class Classifier:
         return findings, self.learner.features(recipe.batch(scans))
 
     def _embed(self, features: Tensor) -> Tensor:
-        chunks = [self.head.embed(chunk).detach() for chunk in features.split(_CHUNK)]
+        with frozen(self.learner), torch.no_grad():
+            chunks = [self.head.embed(chunk) for chunk in features.split(_CHUNK)]
         return F.normalize(torch.cat(chunks).flatten(1), dim=1)
 
     def _nearest(self, features: Tensor, count: int) -> tuple[tuple[Neighbour, ...], ...]:
@@ -281,3 +283,8 @@ def frozen(learner: Learner) -> Iterator[None]:
         yield
     finally:
         learner.train(was_training)
+
+
+def full_precision(values: Tensor) -> Tensor:
+    """float32 of autocast's bfloat16 or float16; wider types stay as they are."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values

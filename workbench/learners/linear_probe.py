@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from workbench.backbones import BackboneSpec
 from workbench.data.pool import LabelledBatch, MetaBatch
 from workbench.imaging.recipe import Recipe
-from workbench.learners.base import Diet, Head, Learner, Loss, Optimisation
+from workbench.learners.base import Diet, Head, Learner, Loss, Optimisation, full_precision
 from workbench.learners.options import options
 
 
@@ -127,6 +127,6 @@ class LinearProbe(Learner):
         """Cross-entropy over all meta-training classes."""
         assert isinstance(batch, LabelledBatch)
         assert self.training_head is not None
-        logits = self.training_head(self.embed(batch.images)).float()
+        logits = full_precision(self.training_head(self.embed(batch.images)))
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.options.label_smoothing)
         return Loss(loss, (logits.argmax(1) == batch.labels).float().mean())

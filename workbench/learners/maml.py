@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from workbench.backbones import Backbone, BackboneSpec
 from workbench.data.pool import LabelledBatch, MetaBatch
 from workbench.imaging.recipe import Recipe
-from workbench.learners.base import Head, Learner, Loss, Optimisation, frozen
+from workbench.learners.base import Head, Learner, Loss, Optimisation, frozen, full_precision
 from workbench.learners.options import options
 
 Parameters = dict[str, Tensor]
@@ -171,7 +171,7 @@ class MAML(Learner):
                 head = self._descend(
                     task.support, task.support_labels, task.way, self.options.steps, self.options.first_order
                 )
-                logits = head.logits(task.query).float()
+                logits = full_precision(head.logits(task.query))
                 losses.append(F.cross_entropy(logits, task.query_labels))
                 hits.append((logits.argmax(1) == task.query_labels).float().mean())
         return Loss(torch.stack(losses).mean(), torch.stack(hits).mean())
@@ -179,7 +179,7 @@ class MAML(Learner):
     def _descend(self, images: Tensor, labels: Tensor, way: int, steps: int, first_order: bool) -> MAMLHead:
         def support_loss(parameters: Parameters) -> Tensor:
             logits = MAMLHead(self.backbone, self.recipe, parameters).logits(images)
-            return F.cross_entropy(logits.float(), labels)
+            return F.cross_entropy(full_precision(logits), labels)
 
         adapted = inner_loop(support_loss, self.initial(way), self.options.learning_rate, steps, first_order)
         return MAMLHead(self.backbone, self.recipe, adapted)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from workbench.backbones import BackboneSpec
 from workbench.data.pool import LabelledBatch, MetaBatch
 from workbench.imaging.recipe import Recipe
-from workbench.learners.base import Head, Learner, Loss, Optimisation
+from workbench.learners.base import Head, Learner, Loss, Optimisation, full_precision
 from workbench.learners.options import options
 
 
@@ -124,7 +124,7 @@ class Prototypical(Learner):
     def training_loss(self, batch: MetaBatch | LabelledBatch) -> Loss:
         """Mean negative log-probability of the queries (algorithm 1), all episodes embedded at once."""
         assert isinstance(batch, MetaBatch)
-        embeddings = self.embed(batch.images).float()
+        embeddings = full_precision(self.embed(batch.images))
         losses, hits = [], []
         for number, way in enumerate(batch.ways):
             mine = batch.episode == number

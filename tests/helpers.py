@@ -1,0 +1,81 @@
+"""Small learners, cohorts and batches for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.backbones import BackboneSpec
+from workbench.data.cohort import Cohort
+from workbench.data.episodes import EpisodeSampler, EpisodeSpec
+from workbench.data.pool import LabelledBatch, MetaBatch, Pool
+from workbench.imaging.recipe import Recipe
+from workbench.learners.base import Learner
+from workbench.learners.files import create
+
+SIZE = 28
+
+
+def striped_cohort(
+    name: str = "stripes", way: int = 3, patients: int = 12, scans: int = 1, channels: int = 3, seed: int = 0
+) -> Cohort:
+    """Noise with one bright stripe whose height tells the class; `scans` images of each patient."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(way), patients * scans)
+    images = rng.integers(0, 140, (len(labels), SIZE, SIZE, channels))
+    for row, label in enumerate(labels):
+        images[row, 4 + 7 * label : 8 + 7 * label] += 100
+    return Cohort(
+        name=name,
+        classes=tuple(f"class {k}" for k in range(way)),
+        images=images.astype(np.uint8),
+        labels=labels,
+        patients=np.repeat(np.arange(way * patients), scans),
+        names=tuple(f"{name}-{row}.png" for row in range(len(labels))),
+        splits=("",) * len(labels),
+        origin=(name,),
+        modality="OT",
+    )
+
+
+def tiny_learner(
+    method: str,
+    normaliser: str = "batch",
+    width: int = 8,
+    channels: int = 3,
+    options: Mapping[str, Any] | None = None,
+    backbone: str = "conv4",
+) -> Learner:
+    """A freshly initialised learner on a small Conv-4 for 28 px images."""
+    spec = BackboneSpec(backbone, channels=channels, size=SIZE, width=width, normaliser=normaliser)
+    return create(method, spec, Recipe(size=SIZE, channels=channels), None, options)
+
+
+def small_batch(way: int = 3, shot: int = 2, query: int = 3, episodes: int = 1, seed: int = 0) -> MetaBatch:
+    """Episodes of a striped cohort."""
+    cohort = striped_cohort(way=way)
+    sampler = EpisodeSampler([cohort], EpisodeSpec(ways=way, shots=shot, queries=query, seed=seed))
+    return Pool([cohort]).gather([sampler.episode(i) for i in range(episodes)])
+
+
+def labelled_batch(size: int = 32, views: int = 1) -> LabelledBatch:
+    """Labelled images of two striped cohorts."""
+    pool = Pool([striped_cohort("a", 3), striped_cohort("b", 2, seed=1)])
+    return pool.labelled(0, size, 0, views)
+
+
+def train_briefly(
+    learner: Learner, batch: MetaBatch | LabelledBatch, steps: int = 30, rate: float = 1e-2
+) -> float:
+    """A few outer steps on one batch; the last loss."""
+    optimizer = torch.optim.Adam([p for p in learner.parameters() if p.requires_grad], rate)
+    loss = torch.tensor(0.0)
+    for _ in range(steps):
+        loss = learner.training_loss(batch).value
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return float(loss.detach())
