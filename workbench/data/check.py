@@ -1,7 +1,7 @@
 """Look a dataset over before believing a number computed on it.
 
 `check` decodes every image once and reports counts, unreadable files, exact duplicates (equal pixels),
-near-duplicates (equal difference hash) and patients on both sides of an official split.
+near-duplicates and patients on both sides of an official split.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy.typing as npt
 from workbench.data.card import Card
 from workbench.data.catalogue import find_data
 from workbench.data.layouts import count_items, iter_items
-from workbench.data.store import Row, decode
+from workbench.data.near import LIMIT, near_pairs, thumbnail
+from workbench.data.store import Row, decode, linked
 from workbench.errors import ScanRefused
 from workbench.imaging.recipe import Recipe
 
@@ -72,7 +73,8 @@ class CheckReport:
         name: of the dataset.
         counts: one per class, in label order.
         duplicates: groups of images with equal pixels.
-        near: groups of images that look the same at 9 x 8 pixels and are not exact duplicates.
+        near: groups of images that look the same and are not exact duplicates (see `near`); None where the
+            set is too large to compare every pair.
         refused: files that cannot be read, or whose class is not on the card.
         straddling: patients in more than one official split.
     """
@@ -80,7 +82,7 @@ class CheckReport:
     name: str
     counts: tuple[ClassCount, ...]
     duplicates: tuple[Group, ...]
-    near: tuple[Group, ...]
+    near: tuple[Group, ...] | None
     refused: tuple[ScanRefused, ...]
     straddling: tuple[str, ...]
 
@@ -137,7 +139,7 @@ def check(card: Card, data: Path | None = None, progress: bool = True) -> CheckR
     folder = find_data(card, data)
     named = {one.spelled: one.name for one in card.classes}
     rows: list[Row] = []
-    alike: list[bytes] = []
+    thumbnails: list[npt.NDArray[np.float32]] = []
     refused: list[ScanRefused] = []
     items, total = iter_items(card, folder), count_items(card, folder)
     for outcome in decode(items, _RECIPE, card.modality, named, card.name, total, progress):
@@ -145,29 +147,15 @@ def check(card: Card, data: Path | None = None, progress: bool = True) -> CheckR
             refused.append(outcome)
         else:
             rows.append(outcome.row)
-            alike.append(difference_hash(outcome.image[..., 0]))
+            thumbnails.append(thumbnail(outcome.image[..., 0]))
     return CheckReport(
         name=card.name,
         counts=_counts(rows, named),
         duplicates=_groups(rows, [row.digest for row in rows], named),
-        near=_near(rows, alike, named),
+        near=_near(rows, thumbnails, named),
         refused=tuple(refused),
         straddling=_straddling(rows),
     )
-
-
-def difference_hash(image: npt.NDArray[np.uint8]) -> bytes:
-    """Signs of the horizontal differences of an image averaged to 8 x 9 blocks: 64 bits.
-
-    After N. Krawetz, "Kind of Like That" (2013). Equal for copies that were re-compressed, scaled or
-    slightly changed in brightness.
-
-    Args:
-        image: grey, ``(rows, columns)``, at least 8 x 9.
-    """
-    rows = np.array_split(image.astype(np.float32), 8, axis=0)
-    blocks = np.array([[part.mean() for part in np.array_split(row, 9, axis=1)] for row in rows])
-    return np.packbits(blocks[:, 1:] > blocks[:, :-1]).tobytes()
 
 
 def _groups(rows: Sequence[Row], keys: Sequence[bytes], named: dict[str, str]) -> tuple[Group, ...]:
@@ -178,11 +166,22 @@ def _groups(rows: Sequence[Row], keys: Sequence[bytes], named: dict[str, str]) -
     return tuple(_group(found, named) for found in same.values() if len(found) > 1)
 
 
-def _near(rows: Sequence[Row], alike: Sequence[bytes], named: dict[str, str]) -> tuple[Group, ...]:
-    """Images that look the same; exact duplicates are taken once, flat images left out."""
-    first = {row.digest: (row, key) for row, key in reversed(list(zip(rows, alike, strict=True)))}
-    kept = [(row, key) for row, key in reversed(first.values()) if any(key)]
-    return _groups([row for row, _ in kept], [key for _, key in kept], named)
+def _near(
+    rows: Sequence[Row], thumbnails: Sequence[npt.NDArray[np.float32]], named: dict[str, str]
+) -> tuple[Group, ...] | None:
+    """Images that look the same; of exact duplicates only the first is compared."""
+    firsts = list({row.digest: index for index, row in reversed(list(enumerate(rows)))}.values())[::-1]
+    if len(firsts) > LIMIT:
+        return None
+    if not firsts:
+        return ()
+    pairs = near_pairs(np.stack([thumbnails[index] for index in firsts]))
+    keys: list[list[int]] = [[] for _ in firsts]
+    for number, (first, second) in enumerate(pairs.tolist()):
+        keys[first].append(number)
+        keys[second].append(number)
+    codes = linked(keys)
+    return _groups([rows[index] for index in firsts], [code.tobytes() for code in codes], named)
 
 
 def _group(rows: Sequence[Row], named: dict[str, str]) -> Group:

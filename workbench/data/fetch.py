@@ -25,6 +25,7 @@ from workbench.data.layouts import is_present
 from workbench.errors import FetchError
 
 _TIMEOUT = 30
+pooch.get_logger().setLevel("WARNING")  # its advice on hashes is for programmers
 
 
 @dataclass(frozen=True, slots=True)

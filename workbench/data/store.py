@@ -159,7 +159,8 @@ def write(outcomes: Iterable[Decoded | ScanRefused], recipe: Recipe, classes: Ma
         spelled = list(classes) or sorted({row.label for row in rows})
         index = {label: number for number, label in enumerate(spelled)}
         np.save(work / "labels.npy", np.array([index[row.label] for row in rows], dtype=np.int64))
-        np.save(work / "patients.npy", patient_codes([(*row.patients, row.digest) for row in rows]))
+        # The digest is a key too: an exact duplicate can then never be in both support and query.
+        np.save(work / "patients.npy", linked([(*row.patients, row.digest) for row in rows]))
         meta = {
             "classes": [classes.get(label, label) for label in spelled],
             "names": [row.name for row in rows],
@@ -192,12 +193,8 @@ def read(place: Path, mapped: bool = True) -> Stored:
     )
 
 
-def patient_codes(keys: Sequence[Iterable[Hashable]]) -> npt.NDArray[np.int64]:
-    """Patient code of each image: 0, 1, ... in order of first appearance.
-
-    Images that share any key are of one patient, transitively: keys are what is published, what the file
-    says, and the digest of the pixels. An exact duplicate can thus never be in both support and query.
-    """
+def linked(keys: Sequence[Iterable[Hashable]]) -> npt.NDArray[np.int64]:
+    """Code 0, 1, ... of each row, by first appearance; rows that share a key, transitively, have one code."""
     parent = list(range(len(keys)))
 
     def root(row: int) -> int:
