@@ -6,6 +6,7 @@ for one file and by `series` for many.
 
 from __future__ import annotations
 
+import logging
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -35,6 +36,10 @@ from workbench.imaging.codestream import frame_size
 from workbench.imaging.limits import LIMITS, check_file_size, check_values
 from workbench.imaging.pixelchain import frame_count
 from workbench.imaging.scan import Finding, Severity
+
+# Its messages quote paths and element values, which may identify a patient; what matters becomes a finding
+# or a refusal here.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 DEFER_BYTES = 16_384
 DeflatedImageFrameCompression = UID("1.2.840.10008.1.2.8.1")
@@ -200,7 +205,7 @@ def refusing(source: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence pydicom's warnings, which quote element values."""
+    """Silence the libraries' warnings, which quote paths and element values."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
