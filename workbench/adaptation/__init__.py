@@ -1,0 +1,1 @@
+"""What surrounds a classifier: adapting, keeping, estimating and reading."""

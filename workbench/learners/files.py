@@ -2,7 +2,8 @@
 
 A learner file holds the backbone and the method's own parameters. A classifier file holds only what
 adaptation added (the head, and embeddings of the support for the nearest labelled scans) and names the
-learner file it belongs to by SHA-256; it holds no pixels, no file names and no patient keys.
+learner file it belongs to by SHA-256; it holds no pixels, no file names and no patient numbers (keyed
+hashes of the support's patients and scans let the same installation refuse to evaluate on them).
 """
 
 from __future__ import annotations
@@ -74,6 +75,9 @@ class ClassifierRecord:
         shots: labelled patients per class, in the order of `classes`.
         support_sha256: digest of the support set.
         modality: of the support's scans.
+        support_patients, support_scans: keyed hashes of the patients and scans of the support, by which the
+            installation that adapted the model refuses to evaluate it on them; see
+            `workbench.adaptation.model`.
         notice: what it may be used for.
         kind, format: of the file.
     """
@@ -86,6 +90,8 @@ class ClassifierRecord:
     shots: tuple[int, ...]
     support_sha256: str
     modality: str = "OT"
+    support_patients: tuple[str, ...] = ()
+    support_scans: tuple[str, ...] = ()
     notice: str = "For research use. Not for diagnostic use."
     kind: str = "classifier"
     format: int = FORMAT
@@ -119,7 +125,7 @@ def create(
         PlanError: for an unknown method or option.
     """
     kind = learner_class(method)
-    parsed = parse(kind.options_type, options or {}, method)
+    parsed: object = parse(kind.options_type, options or {}, method)
     return kind(backbone, recipe, optimisation or Optimisation(), parsed)  # type: ignore[call-arg]
 
 

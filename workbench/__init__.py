@@ -1,0 +1,77 @@
+"""Few-shot diagnosis workbench: models that adapt to a new imaging condition from a few labelled scans.
+
+    import workbench
+
+    learner = workbench.load()
+    model = learner.adapt(workbench.read_support("my_condition/", learner))
+    print(model.predict(workbench.read_scans("new/").scans).labels)
+
+For research use. Not for diagnostic use.
+"""
+
+# Nothing heavy is imported until a function is called: `import workbench` and `workbench --help` stay quick.
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.data.examples import Support
+    from workbench.imaging.read import ReadResult
+    from workbench.learners.base import Learner
+
+__all__ = ["load", "read_scans", "read_support"]
+
+
+def load(
+    weights: str | Path = "general",
+    method: str | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Learner:
+    """A meta-trained learner, ready to `adapt`.
+
+    Args:
+        weights: name of shipped weights, or a safetensors file made by `workbench train`.
+        method: name of a learner, e.g. ``linear-probe``; the one the weights were trained with if None.
+        options: settings of the method that replace the stored or default ones.
+
+    Raises:
+        ModelFileError: there are no such weights, or the file is damaged.
+        PlanError: for an unknown method or option.
+    """
+    from workbench.learners.files import load_learner
+    from workbench.weights import find_weights
+
+    return load_learner(find_weights(weights, method), method, options).learner
+
+
+def read_support(path: str | Path, learner: Learner) -> Support:
+    """The support in a folder of class folders, or in a CSV with the columns file, label and patient.
+
+    Files that cannot be read are left out with a warning that names them.
+
+    Args:
+        path: see `workbench.data.folders.read_examples`.
+        learner: that will adapt; its recipe turns scans into its input.
+
+    Raises:
+        SupportError: one class only, an empty class, mixed modalities, or contradictory labels.
+    """
+    import warnings
+
+    from workbench.data.examples import Support
+    from workbench.data.folders import read_examples
+
+    read = read_examples(path)
+    for refusal in read.refused:
+        warnings.warn(f"Left out: {refusal}", stacklevel=2)
+    return Support.from_examples(read.examples, learner.recipe, read.classes)
+
+
+def read_scans(paths: str | Path | Sequence[str | Path]) -> ReadResult:
+    """Scans in files, folders and zips: ``scans`` that could be read, and ``refused`` with the reasons."""
+    from workbench.imaging.read import read_scans as read
+
+    given = [paths] if isinstance(paths, str | Path) else paths
+    return read([Path(path) for path in given])

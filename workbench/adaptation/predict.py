@@ -1,0 +1,64 @@
+"""Reading new cases with an adapted model, file by file, in bounded memory.
+
+Called by `workbench predict` and the demonstration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.data.folders import iter_scans
+from workbench.errors import ScanRefused
+from workbench.imaging.scan import Scan
+from workbench.learners.base import Classifier
+from workbench.learners.reading import CaseReading
+
+_AT_ONCE = 16
+"""Scans held before they are read; a reading does not depend on the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What came of one file: a reading, or why there is none.
+
+    Attributes:
+        name: what to call the file on the user's own screen.
+        reading: None where the file was refused.
+        refusal: None where it was read.
+    """
+
+    name: str
+    reading: CaseReading | None
+    refusal: ScanRefused | None
+
+
+def read_cases(
+    classifier: Classifier,
+    paths: Sequence[str | Path],
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[CaseResult]:
+    """Readings of files, folders and zips, in the order of `workbench.data.folders.iter_scans`.
+
+    Args:
+        classifier: reads the scans.
+        paths: what to read.
+        progress: called with the number of files done and in all.
+    """
+    waiting: list[tuple[str, Scan | ScanRefused]] = []
+    for named in iter_scans(paths, progress):
+        waiting.append(named)
+        if len(waiting) == _AT_ONCE:
+            yield from _read(classifier, waiting)
+            waiting = []
+    yield from _read(classifier, waiting)
+
+
+def _read(classifier: Classifier, named: Sequence[tuple[str, Scan | ScanRefused]]) -> Iterator[CaseResult]:
+    readings = iter(classifier.predict([s for _, s in named if isinstance(s, Scan)]))
+    for name, outcome in named:
+        if isinstance(outcome, ScanRefused):
+            yield CaseResult(name, None, outcome)
+        else:
+            yield CaseResult(name, next(readings), None)

@@ -1,0 +1,146 @@
+"""What the `workbench` command prints: tables, CSV, JSON, progress bars."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from workbench.errors import ScanRefused
+
+if TYPE_CHECKING:
+    from workbench.adaptation.estimate import Estimate
+    from workbench.adaptation.model import AdaptedModel
+    from workbench.adaptation.predict import CaseResult
+    from workbench.evaluation.performance import Performance
+
+
+class Format(StrEnum):
+    """How readings are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+@contextmanager
+def bar(title: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, removed when done; call the result with (done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def listed(refused: Sequence[ScanRefused], console: Console, most: int = 20) -> None:
+    """Name the files that were left out."""
+    for refusal in refused[:most]:
+        console.print(f"Left out: {refusal}", style="yellow", markup=False, soft_wrap=True)
+    if len(refused) > most:
+        console.print(f"... and {len(refused) - most} more files.", style="yellow")
+
+
+def print_support(model: AdaptedModel) -> None:
+    """The classes and how many patients taught each."""
+    record = model.record
+    print(f"Adapted with {record.method} from the weights {record.learner or '(untitled)'!r}.")
+    for name, shots in zip(record.classes, record.shots, strict=True):
+        print(f"  {name}: {shots} patient{'s' if shots != 1 else ''}")
+
+
+def print_estimate(estimate: Estimate) -> None:
+    """The leave-one-patient-out estimate."""
+    print("\nEstimate, leaving out one patient after the other (same source as the support):")
+    print_performance(estimate.performance)
+
+
+def print_performance(found: Performance) -> None:
+    """Figures by patient, each with its 95 % interval and n."""
+    from workbench.evaluation.performance import said
+
+    print(f"  accuracy            {said(found.accuracy)}")
+    print(f"  balanced accuracy   {said(found.balanced_accuracy)}")
+    print(f"  AUROC               {said(found.auroc)}")
+    for name, value in zip(found.classes, found.sensitivities, strict=True):
+        print(f"  sensitivity, {name}: {said(value)}")
+    print("  (by patient; 95 % intervals)")
+
+
+def render_cases(cases: Sequence[CaseResult], classes: Sequence[str], form: Format) -> str:
+    """Readings as text in the form asked for."""
+    return {Format.TABLE: _table, Format.CSV: _csv, Format.JSON: _json}[form](cases, classes)
+
+
+def csv_cell(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _table(cases: Sequence[CaseResult], classes: Sequence[str]) -> str:
+    table = Table(show_edge=False)
+    for heading in ("file", "reading", *classes, "findings"):
+        table.add_column(Text(heading), overflow="fold")
+    for case in cases:
+        if case.reading is None:
+            table.add_row(Text(case.name), Text("-"), *["-"] * len(classes), Text(_error(case)))
+            continue
+        findings = " ".join(f.message for f in case.reading.findings)
+        numbers = [f"{p:.3f}" for p in case.reading.probabilities]
+        table.add_row(Text(case.name), Text(case.reading.label), *numbers, Text(findings))
+    width = None if sys.stdout.isatty() else 160
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(table)
+    console.print("Probabilities are the model's own. For research use. Not for diagnostic use.")
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def _csv(cases: Sequence[CaseResult], classes: Sequence[str]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    headings = ("file", "label", *(f"p({name})" for name in classes), "findings", "error")
+    writer.writerow([csv_cell(h) for h in headings])
+    for case in cases:
+        if case.reading is None:
+            writer.writerow([csv_cell(case.name), "", *[""] * len(classes), "", csv_cell(_error(case))])
+            continue
+        reading = case.reading
+        numbers = [f"{p:.6f}" for p in reading.probabilities]
+        findings = "; ".join(f.code for f in reading.findings)
+        writer.writerow([csv_cell(case.name), csv_cell(reading.label), *numbers, csv_cell(findings), ""])
+    return out.getvalue()
+
+
+def _json(cases: Sequence[CaseResult], classes: Sequence[str]) -> str:
+    objects: list[dict[str, object]] = []
+    for case in cases:
+        if case.reading is None:
+            objects.append({"file": case.name, "error": _error(case)})
+            continue
+        reading = case.reading
+        objects.append(
+            {
+                "file": case.name,
+                "label": reading.label,
+                "probabilities": dict(zip(classes, reading.probabilities, strict=True)),
+                "findings": [
+                    {"code": f.code, "severity": f.severity.value, "message": f.message, "fix": f.fix}
+                    for f in reading.findings
+                ],
+            }
+        )
+    return json.dumps(objects, indent=2, ensure_ascii=False) + "\n"
+
+
+def _error(case: CaseResult) -> str:
+    return f"{case.refusal.reason} {case.refusal.fix}".strip() if case.refusal else ""
