@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,27 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_no_dependency_brings_torchvision_or_chooses_an_accelerator() -> None:
     assert [name for name in closure(PROJECT["dependencies"]) if ACCELERATOR.match(name)] == []
+
+
+def imported_modules(folder: Path) -> set[str]:
+    """Top-level names of everything that the Python files below `folder` import, also inside functions."""
+    names: set[str] = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names.add(node.module.split(".")[0])
+    return names
+
+
+def test_every_imported_package_is_a_declared_dependency() -> None:
+    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    owners = packages_distributions()
+    outside = imported_modules(ROOT / "workbench") | imported_modules(ROOT / "ui")
+    outside -= sys.stdlib_module_names | {"workbench", "ui"}
+    undeclared = {m for m in outside if declared.isdisjoint(map(canonicalize_name, owners.get(m, ())))}
+    assert undeclared == set()
 
 
 def test_no_dependency_is_copyleft_and_each_states_its_licence() -> None:
