@@ -76,9 +76,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("name", "reason"), REFUSED.items())
-def test_refusals_name_their_reason(
-    corpus: dict[Path, Scan | ScanRefused], name: str, reason: str
-) -> None:
+def test_refusals_name_their_reason(corpus: dict[Path, Scan | ScanRefused], name: str, reason: str) -> None:
     outcome = corpus[_find(corpus, name)]
     assert isinstance(outcome, ScanRefused)
     assert reason in str(outcome)
@@ -127,11 +125,10 @@ def test_padding_is_given_the_lowest_value_of_the_rest(corpus: dict[Path, Scan |
 
 
 @pytest.mark.parametrize(
-    "name", ["anatomical.nii", "example4d.nii.gz", "functional.nii", "example_ct_sm.nii.gz", "standard.nii.gz"]
+    "name",
+    ["anatomical.nii", "example4d.nii.gz", "functional.nii", "example_ct_sm.nii.gz", "standard.nii.gz"],
 )
-def test_nifti_value_at_each_place_equals_nibabels(
-    corpus: dict[Path, Scan | ScanRefused], name: str
-) -> None:
+def test_nifti_value_at_each_place_equals_nibabels(corpus: dict[Path, Scan | ScanRefused], name: str) -> None:
     path = _find(corpus, name)
     scan, image = corpus[path], nib.load(path)
     assert isinstance(scan, Scan)

@@ -36,9 +36,7 @@ def _codes(scan: Scan) -> set[str]:
     return {finding.code for finding in scan.findings}
 
 
-def _dicom_affine(
-    orientation: tuple[float, ...], spacing: tuple[float, float]
-) -> npt.NDArray[np.float64]:
+def _dicom_affine(orientation: tuple[float, ...], spacing: tuple[float, float]) -> npt.NDArray[np.float64]:
     """RAS from (column, row, slice) of `write_series`, by PS3.3 C.7.6.2.1.1."""
     columns, rows = np.array(orientation[:3]), np.array(orientation[3:])
     matrix = np.eye(4)

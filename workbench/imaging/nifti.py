@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 from pathlib import Path
 
 import nibabel as nib
@@ -37,35 +38,32 @@ def read_nifti(path: Path, source: str) -> Scan:
     """
     with refusing(source), quiet():
         check_file_size(source, path.stat().st_size)
-        header = _checked_header(path, source)
-        image = (nib.Nifti2Image if _version(header) == 2 else nib.Nifti1Image).from_filename(path)
+        kind = nib.Nifti2Image if _version(_checked_header(path, source)) == 2 else nib.Nifti1Image
         findings: list[Finding] = []
-        pixels, units, value_range = _pixels(image, source, findings)
-        affine = _affine(image.header, findings)
-        scale = _MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+        with _opened(path) as stream:
+            image = kind.from_stream(stream)
+            header: Header = image.header
+            pixels, units, value_range = _pixels(image, source, findings)
+        affine = _affine(header, findings)
+        scale = _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
         if affine is None:
-            zooms = [abs(float(zoom)) * scale or 1.0 for zoom in image.header.get_zooms()[:3]]
-            zooms += [1.0] * (3 - len(zooms))
-            spacing = (zooms[2], zooms[1], zooms[0])
+            spacing = _zooms(header, scale)
         else:
-            affine = np.diag([scale, scale, scale, 1.0]) @ affine
-            pixels, affine, _ = geometry.hang(pixels, affine)
+            pixels, affine, _ = geometry.hang(pixels, np.diag([scale, scale, scale, 1.0]) @ affine)
             spacing = geometry.spacing_of(affine)
         findings += geometry.oblong_pixels(spacing)
-        low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        with path.open("rb") as plain:
+            digest = hashlib.file_digest(plain, "sha256").hexdigest()
+        encoding = f"NIfTI-{_version(header)}, {header.get_data_dtype()}"
         return Scan(
             pixels=np.ascontiguousarray(pixels, dtype=np.float32),
             units=units,
             modality="OT",
-            provenance=Provenance(
-                source, "NIfTI", digest, f"NIfTI-{_version(header)}, {image.get_data_dtype()}"
-            ),
+            provenance=Provenance(source, "NIfTI", digest, encoding),
             value_range=value_range,
             spacing=spacing,
             affine=affine,
-            window=((low + high) / 2, high - low) if high > low else None,
+            window=_window(header),
             findings=tuple(findings),
         )
 
@@ -81,9 +79,7 @@ def header_kind(head: bytes) -> str:
 
 def _checked_header(path: Path, source: str) -> Header:
     """Header from the first bytes alone, its claims within the budget."""
-    with path.open("rb") as plain:
-        zipped = plain.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if zipped else path.open("rb") as stream:
+    with _opened(path) as stream:
         head = stream.read(544)
     kind = header_kind(head)
     if kind in ("pair", "analyze"):
@@ -111,6 +107,25 @@ def _checked_header(path: Path, source: str) -> Header:
     if not 0 <= float(header["vox_offset"]) <= LIMITS.inflated_bytes:
         raise ScanRefused(source, "Its header points outside the file.", "Convert it again.")
     return header
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    """The file's bytes, inflated where they are gzipped, whatever its name says."""
+    with path.open("rb") as plain:
+        zipped = plain.read(2) == b"\x1f\x8b"
+    return gzip.GzipFile(path) if zipped else path.open("rb")
+
+
+def _zooms(header: Header, scale: float) -> tuple[float, float, float]:
+    """Spacing of (slices, rows, columns) from ``pixdim`` alone; 1 mm where it is nonsense."""
+    zooms = [abs(float(zoom)) * scale for zoom in header.get_zooms()[:3]]
+    column, row, across = ([z if np.isfinite(z) and z > 0 else 1.0 for z in zooms] + [1.0] * 3)[:3]
+    return across, row, column
+
+
+def _window(header: Header) -> tuple[float, float] | None:
+    low, high = float(header["cal_min"]), float(header["cal_max"])
+    return ((low + high) / 2, high - low) if np.isfinite(high - low) and high > low else None
 
 
 def _version(header: Header) -> int:

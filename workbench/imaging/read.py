@@ -56,11 +56,12 @@ class ReadResult:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A file to be read: its place, the name shown, and the zip it came from (or empty)."""
+    """A file to be read: its place, the name shown, its kind, and the zip it came from (or empty)."""
 
     path: Path
     source: str
-    archive: str = ""
+    kind: Kind
+    archive: str
 
 
 def read_scan(path: Path, *, name: str | None = None) -> Scan:
@@ -104,6 +105,7 @@ def read_scans(
         counter = _Counter(sum(map(len, batches)), progress)
         for batch in batches:
             _read_batch(batch, counter, scans, refused)
+            counter.reach(len(batch))
     return ReadResult(tuple(scans), tuple(refused))
 
 
@@ -111,12 +113,20 @@ class _Counter:
     """Counts files done and tells the caller."""
 
     def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
-        self._total, self._progress, self._done = total, progress, 0
+        self._total, self._progress = total, progress
+        self._done = self._floor = 0
 
     def advance(self) -> None:
+        """One more file is done."""
         self._done += 1
         if self._progress is not None:
             self._progress(self._done, self._total)
+
+    def reach(self, files: int) -> None:
+        """A batch of so many files is done, those dropped on the way included."""
+        self._floor += files
+        while self._done < self._floor:
+            self.advance()
 
 
 def _only_scan(path: Path, source: str) -> Scan:
@@ -144,30 +154,36 @@ def _batches(
     loose: list[_Entry] = []
     batches: list[list[_Entry]] = []
     for path in paths:
-        if path.is_dir():
-            found = [_Entry(file, names.get(file, file.name)) for file in _walk(path)]
-        else:
-            found = [_Entry(path, Path(names.get(path, path.name)).name)]
-        plain: list[_Entry] = []
-        for entry in found:
+        is_folder = path.is_dir()
+        plain: list[_Entry] = [] if is_folder else loose
+        for file in _walk(path) if is_folder else (path,):
+            entry = _entry(file, Path(names.get(file, file.name)).name, "", refused)
+            if entry is None:
+                continue
+            if entry.kind is not Kind.ZIP:
+                plain.append(entry)
+                continue
             try:
-                if _kind(entry.path, entry.source) is Kind.ZIP:
-                    out = held.enter_context(unpacked(entry.path, entry.source))
-                    refused += out.refused
-                    batches.append([_Entry(file, name, entry.source) for file, name in out.files])
-                else:
-                    plain.append(entry)
+                out = held.enter_context(unpacked(file, entry.source))
             except ScanRefused as error:
                 refused.append(error)
-            except OSError:
-                refused.append(
-                    ScanRefused(entry.source, "The file cannot be read.", "Check name and rights.")
-                )
-        if path.is_dir():
+                continue
+            refused += out.refused
+            inside = (_entry(inner, name, entry.source, refused) for inner, name in out.files)
+            batches.append([inner for inner in inside if inner is not None])
+        if is_folder:
             batches.append(plain)
-        else:
-            loose += plain
     return [loose, *batches]
+
+
+def _entry(path: Path, source: str, archive: str, refused: list[ScanRefused]) -> _Entry | None:
+    """Look at a file's first bytes; what no reader exists for is refused."""
+    try:
+        with refusing(source):
+            return _Entry(path, source, _kind(path, source), archive)
+    except ScanRefused as error:
+        refused.append(error)
+        return None
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -188,18 +204,16 @@ def _read_batch(
     for entry in batch:
         try:
             with refusing(entry.source):
-                kind = _kind(entry.path, entry.source)
-                if kind is Kind.DICOM:
+                if entry.kind is Kind.DICOM:
                     headers.append(open_dicom(entry.path, entry.source))
                     continue
-                found.append((entry.source, _READERS[kind](entry.path, _shown(entry.source, entry.archive))))
+                shown = _shown(entry.source, entry.archive)
+                found.append((entry.source, _READERS[entry.kind](entry.path, shown)))
         except ScanRefused as error:
             refused.append(error)
         counter.advance()
     groups, dropped = group_series(headers)
     refused += dropped
-    for _ in range(len(headers) - sum(len(group.files) for group in groups)):
-        counter.advance()
     for group in groups:
         first = min((file.source for file in group.files), key=natural)
         try:
