@@ -204,10 +204,16 @@ Layout = Annotated[
 
 
 class PatientColumn(_Model):
-    """The patient key is a column of the layout's table."""
+    """The patient key is a column of the layout's table (MedIMeta: ``annotations.csv``).
+
+    Attributes:
+        column: its name.
+        required: whether a table without it is an error; else patients are unknown there.
+    """
 
     kind: Literal["column"]
     column: str
+    required: bool = True
 
 
 class PatientInName(_Model):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workbench.data.layouts import FileImage, Item
+from workbench.data.items import FileImage, Item
 from workbench.errors import CohortError, ScanRefused
 from workbench.imaging.read import read_scans
 from workbench.imaging.scan import Scan

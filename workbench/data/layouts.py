@@ -8,124 +8,22 @@ here and a line in `_READERS`.
 from __future__ import annotations
 
 import csv
-import hashlib
 import re
 import xml.etree.ElementTree as ElementTree
-import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from workbench.data import card as cards
+from workbench.data.items import ArrayImage, CropImage, FileImage, Item, ZipImage, open_zip
 from workbench.data.npz import Archive
-from workbench.errors import CohortError, ScanRefused
-from workbench.imaging.read import read_scan
-from workbench.imaging.scan import Provenance, Scan, Units
+from workbench.errors import CohortError
+
+__all__ = ["FileImage", "Item", "count_items", "files_of", "is_present", "iter_items", "variant"]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".nii", ".gz", ""})
 SPLITS = ("train", "val", "test")
-
-
-class ImageSource(Protocol):
-    """Where one image's pixels come from."""
-
-    def scan(self, name: str, modality: str) -> Scan:
-        """Decode; raises `ScanRefused`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One labelled image that has not been decoded yet.
-
-    Attributes:
-        source: how to decode it.
-        label: key of its class, as the files spell it.
-        patient: patient key, or None where none is published.
-        name: path below the dataset's folder (``class/file.jpg``, ``file.jpg#3`` for a crop).
-        split: official split, empty where there is none.
-    """
-
-    source: ImageSource
-    label: str
-    patient: str | None
-    name: str
-    split: str = ""
-
-    def scan(self, modality: str) -> Scan:
-        """The decoded image.
-
-        Raises:
-            ScanRefused: if the file cannot be read.
-        """
-        return self.source.scan(self.name, modality)
-
-
-@dataclass(frozen=True, slots=True)
-class FileImage:
-    """An image file on disk."""
-
-    path: Path
-
-    def scan(self, name: str, modality: str) -> Scan:  # noqa: D102
-        scan = read_scan(self.path, name=name)
-        return replace(scan, modality=modality) if scan.modality == "OT" else scan
-
-
-@dataclass(frozen=True, slots=True)
-class CropImage:
-    """A box (left, top, right, bottom; pixels, half open) of an image file."""
-
-    path: Path
-    box: tuple[int, int, int, int]
-
-    def scan(self, name: str, modality: str) -> Scan:  # noqa: D102
-        left, top, right, bottom = self.box
-        whole = _whole(self.path, modality)
-        pixels = whole.pixels[:, max(top, 0) : bottom, max(left, 0) : right]
-        if 0 in pixels.shape:
-            raise ScanRefused(name, f"the box {self.box} is empty.", "Correct the annotation.")
-        return replace(whole, pixels=np.ascontiguousarray(pixels))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ArrayImage:
-    """An 8-bit image ``(rows, columns)`` or ``(rows, columns, 3)``, or volume ``(slices, rows, columns)``."""
-
-    pixels: npt.NDArray[np.uint8]
-    volume: bool = False
-
-    def scan(self, name: str, modality: str) -> Scan:  # noqa: D102
-        return array_scan(self.pixels, name, modality, volume=self.volume)
-
-
-@dataclass(frozen=True, slots=True)
-class ZipImage:
-    """A black-on-white drawing in a zip, turned anticlockwise and shown white on black."""
-
-    archive: Path
-    member: str
-    degrees: int
-
-    def scan(self, name: str, modality: str) -> Scan:  # noqa: D102
-        with _zip(self.archive).open(self.member) as file, Image.open(file) as image:
-            pixels = 255 - np.asarray(image.convert("L"))
-        return array_scan(np.rot90(pixels, self.degrees // 90), name, modality)
-
-
-def array_scan(pixels: npt.NDArray[np.uint8], name: str, modality: str, volume: bool = False) -> Scan:
-    """A `Scan` of 8-bit display values 0..255; see `ArrayImage` for the shapes."""
-    values = np.ascontiguousarray(pixels)
-    planes = values if volume else values[None]
-    shaped = planes[..., None] if planes.ndim == 3 else planes
-    provenance = Provenance(name, "array", hashlib.sha256(values.tobytes()).hexdigest(), "8 bit")
-    return Scan(shaped.astype(np.float32), Units.DISPLAY, modality, provenance, value_range=(0.0, 255.0))
 
 
 def iter_items(card: cards.Card, folder: Path, pixels: int = 0) -> Iterator[Item]:
@@ -282,7 +180,7 @@ def _omniglot(card: cards.Card, folder: Path, _: int) -> Iterator[Item]:
     splits = _split_lists(folder / layout.splits)
     for archive in layout.archives:
         path = folder / archive
-        for member in sorted(n for n in _zip(path).namelist() if n.endswith(".png")):
+        for member in sorted(n for n in open_zip(path).namelist() if n.endswith(".png")):
             character = "/".join(member.split("/")[-3:-1])
             for degrees in layout.rotations:
                 label = f"{character}/rot{degrees:03d}"
@@ -311,10 +209,17 @@ def _medimeta(card: cards.Card, folder: Path, _: int) -> Iterator[Item]:
 
 
 def _medimeta_patients(card: cards.Card, folder: Path) -> dict[int, str]:
+    """Image number to patient key, from ``annotations.csv``, whose first column is the image's path."""
     if not isinstance(card.patient, cards.PatientColumn):
         return {}
     with (folder / "annotations.csv").open(newline="", encoding="utf-8-sig") as file:
-        return {row: str(values[card.patient.column]) for row, values in enumerate(csv.DictReader(file))}
+        table = csv.DictReader(file)
+        if card.patient.column not in (table.fieldnames or ()):
+            if card.patient.required:
+                raise CohortError(f"{card.name}: annotations.csv has no column '{card.patient.column}'.")
+            return {}
+        keys = [(Path(row["filepath"]).stem, row[card.patient.column]) for row in table]
+    return {int(stem): key for stem, key in keys if key}
 
 
 def _split_lists(folder: Path) -> dict[str, str]:
@@ -325,17 +230,6 @@ def _split_lists(folder: Path) -> dict[str, str]:
         if path.is_file():
             found.update(dict.fromkeys(path.read_text(encoding="utf-8").split(), split))
     return found
-
-
-@lru_cache(maxsize=4)
-def _zip(path: Path) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
-
-
-@lru_cache(maxsize=8)
-def _whole(path: Path, modality: str) -> Scan:
-    """A photographed field is decoded once for all its boxes, which come one after another."""
-    return FileImage(path).scan(path.name, modality)
 
 
 _Reader = Callable[[cards.Card, Path, int], Iterator[Item]]

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from workbench.data.layouts import Item
+from workbench.data.items import Item
 from workbench.errors import CohortError, ScanRefused
 from workbench.imaging.recipe import Recipe
 
