@@ -279,3 +279,10 @@ def test_codestream_sizes() -> None:
     assert frame_size(jpeg) == (16, 32)
     assert frame_size(b"no image") is None
     assert frame_size(jpeg[:9]) is None
+
+
+def test_padding_given_as_the_unsigned_bits_of_a_signed_value(tmp_path: Path) -> None:
+    image = ct(np.array([[-2000, 60], [70, 80]], np.int16))
+    image.add_new("PixelPaddingValue", "US", 63536)
+    scan = _read(image, tmp_path)
+    assert scan.pixels[0, 0, 0, 0] == 60

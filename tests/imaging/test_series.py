@@ -217,3 +217,19 @@ def test_headers_are_parsed_once_per_file(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(pydicom, "dcmread", counting)
     _only(tmp_path)
     assert len(parsed) == 4
+
+
+def test_full_scale_of_a_series_holds_every_slice(tmp_path: Path) -> None:
+    for index in range(3):
+        image = ct(np.full((4, 4), 100, np.uint16), (0, 0, index))
+        image.Modality, image.RescaleSlope = "PT", index + 1
+        save(image, tmp_path / f"{index}")
+    assert _only(tmp_path).value_range == (0.0, 3 * 65535.0)
+
+
+def test_inverted_slices_of_different_scale_are_refused(tmp_path: Path) -> None:
+    for index in range(3):
+        image = ct(np.full((4, 4), 100, np.uint16), (0, 0, index))
+        image.PhotometricInterpretation, image.RescaleSlope = "MONOCHROME1", index + 1
+        save(image, tmp_path / f"{index}")
+    assert "inverted" in read_scans([tmp_path]).refused[0].reason

@@ -194,13 +194,13 @@ def _place(dataset: Dataset, pixels: npt.NDArray[np.float32]) -> Placed:
     """Order and orient frames: pixels, spacing, affine and findings."""
     frames = frame_count(dataset)
     planes = [plane for index in range(frames) if (plane := plane_of(dataset, index)) is not None]
-    if len(planes) < frames or not _parallel(planes):
-        return _unplaced(dataset, pixels)
+    if len(planes) < frames:
+        return _unplaced(dataset, pixels, is_known=False)
     thickness = _thickness(dataset)
     if frames == 1:
         return placed(pixels, planes[0], planes[0].normal * thickness, thickness, [])
-    if geometry.repeated(planes):
-        return _unplaced(dataset, pixels)
+    if not _parallel(planes) or geometry.repeated(planes):
+        return _unplaced(dataset, pixels, is_known=True)
     stack = geometry.stack(planes)
     order = list(stack.order)
     return placed(pixels[order], planes[order[0]], stack.step, stack.spacing, list(stack.findings))
@@ -222,7 +222,8 @@ def placed(
     return hung, geometry.spacing_of(affine), affine if step is not None else None, findings
 
 
-def _unplaced(dataset: Dataset, pixels: npt.NDArray[np.float32]) -> Placed:
+def _unplaced(dataset: Dataset, pixels: npt.NDArray[np.float32], is_known: bool) -> Placed:
+    """Frames as stored, because their places are not known or do not make one volume."""
     findings: list[Finding] = []
     modality = str(dataset.get("Modality") or "")
     if len(pixels) > 1:
@@ -230,11 +231,11 @@ def _unplaced(dataset: Dataset, pixels: npt.NDArray[np.float32]) -> Placed:
             Finding(
                 "frames-in-file-order",
                 Severity.INFO,
-                f"{len(pixels)} frames without distinct places (a film, or several measurements) were kept "
-                "in the file's order.",
+                f"{len(pixels)} frames that do not lie behind each other (a film, several measurements or "
+                "stacks) were kept in the file's order.",
             )
         )
-    if modality in CROSS_SECTIONAL:
+    if modality in CROSS_SECTIONAL and not is_known:
         findings.append(
             Finding(
                 "orientation-unknown",

@@ -24,6 +24,7 @@ class Limits:
         values: largest number of decoded pixel values (slices x rows x columns x channels) of one scan;
             2**28 is 1 GiB as float32, a CT of 1,024 slices.
         inflated_bytes: largest size of anything deflated inside a file.
+        header_bytes: most of a file before its pixels (NIfTI's extensions).
         side: most rows or columns.
         archive_entries: most entries of a zip.
         archive_bytes: largest total size of a zip's entries.
@@ -35,6 +36,7 @@ class Limits:
     file_bytes: int = 2048 * MIB
     values: int = 2**28
     inflated_bytes: int = 1024 * MIB
+    header_bytes: int = 64 * MIB
     side: int = 65_535
     archive_entries: int = 20_000
     archive_bytes: int = 4096 * MIB

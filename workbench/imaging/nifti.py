@@ -104,8 +104,8 @@ def _checked_header(path: Path, source: str) -> Header:
     check_values(source, (*shape[:3], max(1, header.get_data_dtype().itemsize // 4)))
     if any(size <= 0 for size in shape):
         check_values(source, shape)
-    if not 0 <= float(header["vox_offset"]) <= LIMITS.inflated_bytes:
-        raise ScanRefused(source, "Its header points outside the file.", "Convert it again.")
+    if not 0 <= float(header["vox_offset"]) <= LIMITS.header_bytes:
+        raise ScanRefused(source, "Its pixels begin beyond any honest header.", "Convert it again.")
     return header
 
 

@@ -7,6 +7,7 @@ then padding. VOI LUT and window are for eyes and touch no value. Called by `dic
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,7 +102,7 @@ def _grey(dataset: Dataset, stored: npt.NDArray[np.generic], invert: bool, sourc
     scaled = np.empty(stored.shape, dtype=np.float32)
     for index, frame in enumerate(stored):
         scaled[index] = _modality(frame_dataset(dataset, index), frame)
-    limits = None if floating else _full_scale(dataset)
+    limits = None if floating else full_range(_full_scale(dataset, index) for index in range(len(stored)))
     units = _units(dataset, limits, floating)
     window = _window(frame_dataset(dataset, 0), findings)
     if invert:
@@ -176,11 +177,17 @@ def _rescale(attributes: Dataset) -> tuple[float, float]:
     return float(slope), float(intercept)
 
 
-def _full_scale(dataset: Dataset) -> tuple[float, float]:
-    """Range of the encoding after the first frame's modality transformation."""
+def full_range(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """Smallest range that holds them all."""
+    lows, highs = zip(*ranges, strict=True)
+    return min(lows), max(highs)
+
+
+def _full_scale(dataset: Dataset, frame: int) -> tuple[float, float]:
+    """Range of the encoding after one frame's modality transformation."""
     bits, signed = int(dataset.BitsStored), int(dataset.get("PixelRepresentation", 0)) == 1
     ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1])
-    attributes = frame_dataset(dataset, 0)
+    attributes = frame_dataset(dataset, frame)
     if lut := attributes.get("ModalityLUTSequence"):
         depth = int(lut[0].LUTDescriptor[2])
         return 0.0, float(2**depth - 1)
@@ -231,7 +238,11 @@ def _mask_padding(
     if padding is None:
         return []
     end = _first(dataset, "PixelPaddingRangeLimit")
-    low, high = sorted((padding, padding if end is None else end))
+    ends = sorted((padding, padding if end is None else end))
+    if stored.dtype.kind == "i":  # some writers give the signed value's bits as unsigned
+        size = 2.0 ** (8 * stored.dtype.itemsize)
+        ends = sorted(value - size if value >= size / 2 else value for value in ends)
+    low, high = ends
     masked = np.greater_equal(stored, low) & np.less_equal(stored, high)
     count = int(masked.sum())
     if count in (0, masked.size):

@@ -113,7 +113,14 @@ def _plane(image: Image.Image, source: str, findings: list[Finding]) -> npt.NDAr
         findings.append(
             Finding("exif-rotated", Severity.INFO, "The image was turned as its EXIF orientation asks.")
         )
-    if turned.mode in _GREY_DEPTH and "transparency" not in turned.info:
+    deep = _GREY_DEPTH.get(turned.mode, 0) > 8
+    if deep and "transparency" in turned.info:
+        findings.append(
+            Finding(
+                "alpha-dropped", Severity.INFO, "One grey level was meant to be transparent; it was kept."
+            )
+        )
+    if deep or (turned.mode in _GREY_DEPTH and "transparency" not in turned.info):
         grey = turned.convert("L") if turned.mode == "1" else turned
         return np.asarray(grey, dtype=np.float32)[..., None]
     convert = _TO_COLOUR.get(turned.mode)

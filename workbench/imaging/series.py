@@ -29,7 +29,7 @@ from workbench.imaging.dicom import (
 from workbench.imaging.dicomfile import DicomFile, refusing
 from workbench.imaging.geometry import Plane
 from workbench.imaging.limits import check_values
-from workbench.imaging.pixelchain import Values, frame_count
+from workbench.imaging.pixelchain import Values, frame_count, full_range
 from workbench.imaging.scan import Finding, Scan, Severity
 
 Key = tuple[str, ...]
@@ -111,6 +111,7 @@ def read_group(group: Group, source: str, progress: Callable[[], None] = lambda:
         said |= {finding.code: finding for finding in values.findings}
         opened = [finding for file in group.files for finding in file.findings]
         notes = [*dict.fromkeys(opened), *said.values(), *header_findings(first), *findings]
+        values = replace(values, value_range=_common_range(slices))
         return assemble(first, values, pixels, spacing, affine, source, _digest(group.files), notes)
 
 
@@ -232,10 +233,22 @@ def _group(members: list[tuple[DicomFile, Plane]]) -> Group:
     return Group(tuple(file for file, _ in members), tuple(plane for _, plane in members))
 
 
+def _common_range(slices: list[Values]) -> tuple[float, float] | None:
+    ranges = [value.value_range for value in slices if value.value_range is not None]
+    return full_range(ranges) if len(ranges) == len(slices) else None
+
+
 def _check_agreement(slices: list[Values], source: str) -> None:
     if len({value.units for value in slices}) > 1 or len({value.pixels.shape for value in slices}) > 1:
         raise ScanRefused(
             source, "Its slices differ in kind (units or size).", "Export one acquisition at a time."
+        )
+    mirrored = any(note.code == "monochrome1-inverted" for value in slices for note in value.findings)
+    if mirrored and len({value.value_range for value in slices}) > 1:
+        raise ScanRefused(
+            source,
+            "Its slices are stored inverted and scaled differently, so they cannot be compared.",
+            "Export the series as MONOCHROME2.",
         )
 
 
