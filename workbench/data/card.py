@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from workbench.errors import CardError
 
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is there
+
 Modality = Literal["CT", "MR", "US", "DX", "CR", "MG", "IO", "ES", "OP", "OPT", "SM", "GM", "XC", "OT"]
 """DICOM modality codes (PS3.3 C.7.3.1.1.1); ``XC`` covers dermatoscopy, ``OT`` what has no single code."""
 
@@ -320,7 +322,7 @@ def load_card(path: Path) -> Card:
         CardError: naming the file and the field, if it is not YAML or does not follow the schema.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CardError(f"{path.name}: cannot be read as YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(values, dict):

@@ -57,10 +57,11 @@ def get_card(name: str, folder: Path | None = None) -> Card:
     Raises:
         CardError: if there is none of that name.
     """
-    known = cards(folder)
-    if name not in known:
-        raise CardError(f"There is no dataset '{name}'. Known: {', '.join(known)}.")
-    return known[name]
+    for place in ([folder] if folder else []) + [card_folder()]:
+        path = place / f"{name}.yaml"
+        if path in place.glob("*.yaml"):  # not a name with slashes in it
+            return load_card(path)
+    raise CardError(f"There is no dataset '{name}'. Known: {', '.join(cards(folder))}.")
 
 
 def same_origin(names: Iterable[str], folder: Path | None = None) -> set[str]:

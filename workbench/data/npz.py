@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -40,9 +41,12 @@ class Archive:
         """One array, whole; empty where the archive has none of that name."""
         if f"{name}.npy" not in self._zip.namelist():
             return np.empty((0,), dtype=np.uint8)
-        with self._zip.open(f"{name}.npy") as file:
-            loaded: npt.NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
-            return loaded
+        try:
+            with self._zip.open(f"{name}.npy") as file:
+                loaded: npt.NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
+        except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise CohortError(f"{self._path.name}: {name} cannot be read ({error}).") from error
+        return loaded
 
     def length(self, name: str) -> int:
         """Number of rows of an array; 0 where the archive has none of that name."""
@@ -65,7 +69,12 @@ class Archive:
                 raise CohortError(f"{self._path.name}: {name} must be uint8 in C order, not {dtype}.")
             size = int(np.prod(shape[1:]))
             for _ in range(shape[0]):
-                row = file.read(size)
+                try:
+                    row = file.read(size)
+                except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                    raise CohortError(
+                        f"{self._path.name}: {name} is damaged. Fetch the file again."
+                    ) from error
                 if len(row) != size:
                     raise CohortError(f"{self._path.name}: {name} ends early. Fetch the file again.")
                 yield np.frombuffer(row, dtype=np.uint8).reshape(shape[1:])
