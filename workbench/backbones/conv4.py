@@ -65,7 +65,7 @@ class Conv4(Backbone):
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings ``(n, dim)``."""
-        maps = self.blocks(images)
+        maps: Tensor = self.blocks(images)
         if maps.shape[-1] != self.grid:
             maps = F.adaptive_avg_pool2d(maps, self.grid)
         return maps.flatten(1)

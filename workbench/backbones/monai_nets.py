@@ -6,8 +6,10 @@ its tokens). BatchNorm statistics are frozen at adaptation and prediction by `ev
 
 from __future__ import annotations
 
-import torch
-from monai.networks.nets import DenseNet, EfficientNetBN, ResNet, ViT
+from monai.networks.nets.densenet import DenseNet
+from monai.networks.nets.efficientnet import EfficientNetBN
+from monai.networks.nets.resnet import ResNet
+from monai.networks.nets.vit import ViT
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,39 +54,47 @@ class ViTTokens(Backbone):
         return tokens.mean(dim=1)
 
 
-def _resnet(spec: BackboneSpec, layers: list[int]) -> Backbone:
+def resnet(spec: BackboneSpec, layers: list[int]) -> tuple[ResNet, list[int]]:
+    """MONAI's ResNet without its classification layer, and the channels of its four stages.
+
+    A stride-2 stem without max pooling leaves a 4x4 map of a 64 px input after the last stage.
+    """
     width = spec.width or 64
     planes = [width, 2 * width, 4 * width, 8 * width]
-    # A 3x3 stride-2 stem without max pooling keeps an 8x8 map of a 64 px input before the last stage.
     network = ResNet(
         "basic",
         layers,
         planes,
         spatial_dims=2,
         n_input_channels=spec.channels,
-        conv1_t_size=3,
+        conv1_t_size=5,
         conv1_t_stride=2,
         no_max_pool=True,
         feed_forward=False,
         bias_downsample=False,
         norm=_norm(spec),
     )
+    return network, planes
+
+
+def _pooled_resnet(spec: BackboneSpec, layers: list[int]) -> Backbone:
+    network, planes = resnet(spec, layers)
     return Pooled(network, planes[-1])
 
 
 @register("resnet10")
 def _resnet10(spec: BackboneSpec) -> Backbone:
-    return _resnet(spec, [1, 1, 1, 1])
+    return _pooled_resnet(spec, [1, 1, 1, 1])
 
 
 @register("resnet18")
 def _resnet18(spec: BackboneSpec) -> Backbone:
-    return _resnet(spec, [2, 2, 2, 2])
+    return _pooled_resnet(spec, [2, 2, 2, 2])
 
 
 @register("resnet34")
 def _resnet34(spec: BackboneSpec) -> Backbone:
-    return _resnet(spec, [3, 4, 6, 3])
+    return _pooled_resnet(spec, [3, 4, 6, 3])
 
 
 @register("densenet121")
@@ -92,9 +102,11 @@ def _densenet121(spec: BackboneSpec) -> Backbone:
     init = spec.width or 64
     growth, blocks = init // 2, (6, 12, 24, 16)
     network = DenseNet(2, spec.channels, 2, init, growth, blocks, norm=_norm(spec))
-    dim = int(network.class_layers.out.in_features)
-    network.class_layers = nn.Identity()
-    return Pooled(nn.Sequential(network, nn.ReLU()), dim)
+    # MONAI's head is relu, pool, flatten and the linear layer; all but the last are the embedding.
+    head = network.class_layers
+    dim = _last_width(head)
+    head[-1] = nn.Identity()
+    return Pooled(network, dim)
 
 
 @register("efficientnet-b0")
@@ -103,9 +115,9 @@ def _efficientnet_b0(spec: BackboneSpec) -> Backbone:
         raise PlanError("EfficientNet's widths fit no fixed number of groups: use normaliser batch.")
     network = EfficientNetBN("efficientnet-b0", pretrained=False, spatial_dims=2, in_channels=spec.channels)
     # Drop-connect and dropout would make adaptation random; the episodes regularise enough.
-    network._dropout = nn.Identity()
+    network.add_module("_dropout", nn.Identity())
     dim = int(network._fc.in_features)
-    network._fc = nn.Identity()
+    network.add_module("_fc", nn.Identity())
     return Pooled(network, dim)
 
 
@@ -127,6 +139,7 @@ def _vit_tiny(spec: BackboneSpec) -> Backbone:
     return ViTTokens(network, hidden)
 
 
-def parameters_in_millions(backbone: Backbone) -> float:
-    """Size of a backbone, for tables."""
-    return float(torch.tensor([p.numel() for p in backbone.parameters()]).sum()) / 1e6
+def _last_width(head: nn.Sequential) -> int:
+    last = head[-1]
+    assert isinstance(last, nn.Linear)
+    return last.in_features

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 NORMALISERS = ("batch", "group", "weight-standardised")
@@ -40,9 +41,26 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         dim: length of the embedding.
+        parts: lengths of the pieces the embedding is made of, in order; one piece unless a network is read
+            at several depths.
+        supervised: indices of the parts that supervised meta-training teaches.
     """
 
     dim: int
+    parts: tuple[int, ...] = ()
+    supervised: tuple[int, ...] = ()
+
+    def taught(self, embeddings: Tensor) -> tuple[Tensor, ...]:
+        """The supervised parts of embeddings, each of unit scale per number."""
+        if not self.parts:
+            return (embeddings,)
+        pieces = torch.split(embeddings, list(self.parts), dim=1)
+        return tuple(pieces[i] * (len(self.parts) * self.parts[i]) ** 0.5 for i in self.supervised)
+
+    @property
+    def taught_dims(self) -> tuple[int, ...]:
+        """Lengths of what `taught` returns."""
+        return tuple(self.parts[i] for i in self.supervised) if self.parts else (self.dim,)
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:

@@ -20,6 +20,9 @@ from torch import Tensor
 class Augmentation:
     """How far each change may go, and how often it happens.
 
+    The defaults are gentle on purpose: a frozen encoder is read by its colours and exposure too, which
+    strong changes would teach it to ignore (measured: docs/encoder.md).
+
     Attributes:
         rotate: degrees either way, for images that rotate freely.
         upright: share of images rotated by at most `tilt` degrees instead.
@@ -46,23 +49,23 @@ class Augmentation:
     rotate: float = 180.0
     upright: float = 0.4
     tilt: float = 15.0
-    zoom: tuple[float, float] = (0.5, 1.15)
+    zoom: tuple[float, float] = (0.65, 1.1)
     stretch: float = 0.2
     shear: float = 0.12
     shift: float = 0.5
     colour_share: float = 0.8
-    gain: float = 0.35
-    bias: float = 0.12
-    contrast: float = 0.5
-    gamma: float = 0.5
-    saturation: float = 0.8
-    invert_share: float = 0.1
-    grey_share: float = 0.2
-    shuffle_share: float = 0.15
-    blur_share: float = 0.3
-    noise_share: float = 0.3
-    noise: float = 0.08
-    erase_share: float = 0.25
+    gain: float = 0.1
+    bias: float = 0.04
+    contrast: float = 0.2
+    gamma: float = 0.2
+    saturation: float = 0.3
+    invert_share: float = 0.0
+    grey_share: float = 0.0
+    shuffle_share: float = 0.0
+    blur_share: float = 0.15
+    noise_share: float = 0.15
+    noise: float = 0.05
+    erase_share: float = 0.1
     erase: tuple[float, float] = (0.1, 0.4)
 
 

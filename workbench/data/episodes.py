@@ -198,8 +198,8 @@ def _draw_query(
         free = index.rows[~np.isin(cohort.patients[index.rows], taken)]
         if len(free) == 0:
             raise CohortError(
-                f"Every patient of class {cohort.classes[index.label]!r} of {cohort.name!r} is in the support. "
-                "Ask for fewer shots."
+                f"Every patient of class {cohort.classes[index.label]!r} of {cohort.name!r} is in the "
+                "support. Ask for fewer shots."
             )
         drawn.append(rng.permutation(free)[:queries])
     return drawn

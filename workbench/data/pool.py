@@ -99,8 +99,13 @@ class LabelledBatch:
 
     def to(self, device: torch.device) -> LabelledBatch:
         """The same batch on another device."""
-        tensors = (x.to(device) for x in (self.images, self.labels, self.first, self.last))
-        return LabelledBatch(*tensors, views=self.views)
+        return LabelledBatch(
+            self.images.to(device),
+            self.labels.to(device),
+            self.first.to(device),
+            self.last.to(device),
+            self.views,
+        )
 
     def with_images(self, images: Tensor) -> LabelledBatch:
         """The same labels with other (augmented) images."""
@@ -200,7 +205,9 @@ class Pool:
         members = self._members[cohort]
         classes = rng.permutation(len(members))[: max(2, size // 2)]
         picks = [members[classes[i % len(classes)]] for i in range(size)]
-        return np.array([m[rng.integers(len(m))] for m in picks], dtype=np.int64) + self.starts[cohort]
+        chosen = np.array([m[rng.integers(len(m))] for m in picks], dtype=np.int64)
+        shifted: npt.NDArray[np.int64] = chosen + self.starts[cohort]
+        return shifted
 
 
 def _as_tensor(cohorts: Sequence[Cohort]) -> Tensor:

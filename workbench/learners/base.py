@@ -1,4 +1,6 @@
-"""The contract every method keeps: `Learner.adapt(support) -> Classifier`, `Classifier.predict(scans) -> Reading`.
+"""The contract every method keeps.
+
+`Learner.adapt(support) -> Classifier`, `Classifier.predict(scans) -> Reading`.
 
 A method is one file in this package with a subclass of `Learner`. It says what it consumes (`features`),
 how it fits a `Head` to a support set (`fit`, differentiable where the method is meta-trained through it)
@@ -152,7 +154,7 @@ class Learner(pl.LightningModule, ABC):
         normaliser statistics) and in chunks.
         """
         with frozen(self), torch.no_grad():
-            chunks = [self.embed(chunk).float() for chunk in images.split(_CHUNK)]
+            chunks = [self.embed(chunk).float() for chunk in torch.split(images, _CHUNK)]
         return torch.cat(chunks) if chunks else torch.empty((0, self.backbone.dim))
 
     def adapt(self, support: Support) -> Classifier:
@@ -237,7 +239,7 @@ class Classifier:
         """
         findings, features = self._features(scans)
         with frozen(self.learner), torch.no_grad():
-            logits = [self.head.logits(chunk) for chunk in features.split(_CHUNK)]
+            logits = [self.head.logits(chunk) for chunk in torch.split(features, _CHUNK)]
         stacked = torch.cat(logits) if logits else torch.empty((0, len(self.classes)))
         near = self._nearest(features, neighbours) if neighbours > 0 else ((),) * len(stacked)
         return Reading(self.classes, F.softmax(stacked.double(), dim=1).numpy(), near, findings)
@@ -255,7 +257,7 @@ class Classifier:
 
     def _embed(self, features: Tensor) -> Tensor:
         with frozen(self.learner), torch.no_grad():
-            chunks = [self.head.embed(chunk) for chunk in features.split(_CHUNK)]
+            chunks = [self.head.embed(chunk) for chunk in torch.split(features, _CHUNK)]
         return F.normalize(torch.cat(chunks).flatten(1), dim=1)
 
     def _nearest(self, features: Tensor, count: int) -> tuple[tuple[Neighbour, ...], ...]:

@@ -136,7 +136,7 @@ class MAML(Learner):
 
     def initial(self, way: int) -> Parameters:
         """theta for a task of `way` classes."""
-        start = {f"backbone.{n}": p for n, p in self.backbone.named_parameters()}
+        start: Parameters = {f"backbone.{n}": p for n, p in self.backbone.named_parameters()}
         # clone() gives each task its own node, so that gradients of the rows add up in `head_row`.
         start["head.weight"] = self.head_row.expand(way, -1).clone()
         start["head.bias"] = self.head_row.new_zeros(way).requires_grad_()

@@ -17,7 +17,8 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True)
 def options(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass whose fields are checked and whose unknown fields are refused."""
-    return _dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls)
+    made: type[T] = _dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls)  # type: ignore[assignment]
+    return made
 
 
 def parse(kind: type[T], values: Mapping[str, Any], owner: str) -> T:

@@ -1,0 +1,1 @@
+"""Meta-training: plans, checkpoints, meta-validation and the run itself."""

@@ -88,7 +88,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
 def native_bfloat16() -> bool:
     """Whether this processor (or GPU) computes bfloat16 natively."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _has_flag("avx512_bf16", "amx_bf16", "bf16")
 
 

@@ -8,6 +8,7 @@ folder: ``plan.yaml``, ``checkpoints/``, ``metrics/`` (CSV and TensorBoard) and 
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from workbench.data.catalogue import cards, same_origin
 from workbench.data.cohort import Cohort, load_cohort
@@ -79,6 +80,7 @@ def train(
         enable_version_counter=False,
     )
     best.FILE_EXTENSION = ".safetensors"
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     callbacks: list[Callback] = [Throughput(plan, learner.diet)]
     if validation:
         callbacks.append(MetaValidation(validation, plan.validation, plan.seed))
@@ -94,10 +96,7 @@ def train(
         devices=1,
         precision="bf16-mixed" if uses_bfloat16(plan) else "32-true",
         gradient_clip_val=plan.optimisation.clip or None,
-        logger=[
-            CSVLogger(folder, name="", version="metrics"),
-            TensorBoardLogger(folder, name="", version="metrics"),
-        ],
+        logger=_loggers(folder),
         callbacks=callbacks,
         plugins=[SafetensorsCheckpointIO()],
         enable_progress_bar=progress,
@@ -108,8 +107,15 @@ def train(
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists and is not empty.*")
         trainer.fit(learner, datamodule=module, ckpt_path=last)
     return _write_weights(plan, learner, training, folder, best)
+
+
+def _loggers(folder: Path) -> list[Logger]:
+    """CSV and TensorBoard logs in ``metrics/0``, ``metrics/1``, ...: one for each time the run was started."""
+    part = str(len(list((folder / "metrics").glob("*"))))
+    return [CSVLogger(folder, "metrics", part), TensorBoardLogger(folder, "metrics", part)]
 
 
 def check_split(plan: Plan) -> None:
@@ -147,7 +153,7 @@ def training_cohorts(plan: Plan, data: Path | None, progress: bool) -> list[Coho
     return real + procedural_cohorts(drawn.images, plan.recipe, drawn.seed)
 
 
-def sampling_weights(cohorts: Sequence[Cohort], drawn_share: float = 0.4) -> list[float]:
+def sampling_weights(cohorts: Sequence[Cohort], drawn_share: float = 0.3) -> list[float]:
     """How often each condition is drawn: drawn worlds together `drawn_share` of the time."""
     drawn = [c.modality == "" for c in cohorts]
     if all(drawn) or not any(drawn):
