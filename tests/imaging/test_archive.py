@@ -91,7 +91,7 @@ def test_a_zip_inside_a_folder_is_read_and_other_files_go_on(tmp_path: Path, pic
     [
         (limits.Limits(archive_entries=2), "entries"),
         (limits.Limits(archive_bytes=1000), "inflates"),
-        (limits.Limits(archive_small=100, archive_ratio=5), "times"),
+        (limits.Limits(free_inflation=100, inflation=5), "times"),
     ],
 )
 def test_bombs_are_refused(

@@ -235,7 +235,7 @@ def test_claims_of_gigabytes_are_refused_before_decoding(
     image.PixelData = encapsulate([b"\x00" * 64])
     path = save(image, tmp_path / "x")
     monkeypatch.setattr("workbench.imaging.dicom.decode", None)
-    assert "claims" in _refusal(path).reason
+    assert "header claims" in _refusal(path).reason
 
 
 def test_a_deflated_bomb_is_refused_before_it_inflates(

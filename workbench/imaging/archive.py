@@ -109,10 +109,10 @@ def _check(entries: list[zipfile.ZipInfo], source: str, size: int) -> None:
     total = sum(entry.file_size for entry in entries)
     if total > LIMITS.archive_bytes:
         raise _too_large(source)
-    if total > LIMITS.archive_small and total > LIMITS.archive_ratio * max(size, 1):
+    if total > max(LIMITS.free_inflation, LIMITS.inflation * size):
         raise ScanRefused(
             source,
-            f"The zip would inflate more than {LIMITS.archive_ratio:g} times.",
+            f"The zip would inflate more than {LIMITS.inflation:g} times.",
             "Zip fewer scans, or give them unzipped.",
         )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import generate_frames
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
@@ -268,24 +268,22 @@ def _check_deflated(path: Path, source: str) -> bool:
 
     pydicom inflates all of it even for a header, so it has to be counted first.
     """
-    with path.open("rb") as stream:
-        stream.seek(128)
-        if stream.read(4) != b"DICM":
-            return False
-    meta = read_file_meta_info(path)
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return False
     inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    room = LIMITS.inflated(path.stat().st_size)
     with path.open("rb") as stream:
-        stream.seek(132 + 12 + int(meta.get("FileMetaInformationGroupLength", 0)))
+        if read_preamble(stream, force=True) is None:
+            return False
+        # The group length may lie, so the data set's start is found as `dcmread` finds it.
+        if _read_file_meta_info(stream).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            return False
         while data := (inflater.unconsumed_tail or stream.read(2**16)):
             total += len(inflater.decompress(data, 2**20))
-            if total > LIMITS.inflated_bytes or inflater.eof:
+            if total > room or inflater.eof:
                 break
-    if total > LIMITS.inflated_bytes:
+    if total > room:
         raise ScanRefused(
             source,
-            f"It inflates to more than {LIMITS.inflated_bytes / 2**20:,.0f} MiB.",
+            f"It inflates to more than {room / 2**20:,.0f} MiB, which no image of its size does.",
             "Export it uncompressed and smaller.",
         )
     return True

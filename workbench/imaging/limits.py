@@ -28,9 +28,9 @@ class Limits:
         side: most rows or columns.
         archive_entries: most entries of a zip.
         archive_bytes: largest total size of a zip's entries.
-        archive_ratio: largest total inflation of a zip above `archive_small` bytes.
-        archive_small: zips that inflate to less than this are not judged by their ratio (blank slices
-            compress a hundredfold).
+        inflation: how many times its size a zip or a deflated file may inflate to, beyond
+            `free_inflation` bytes (blank slices compress a hundredfold).
+        free_inflation: bytes that may always come out.
     """
 
     file_bytes: int = 2048 * MIB
@@ -40,8 +40,12 @@ class Limits:
     side: int = 65_535
     archive_entries: int = 20_000
     archive_bytes: int = 4096 * MIB
-    archive_ratio: float = 100.0
-    archive_small: int = 64 * MIB
+    inflation: float = 100.0
+    free_inflation: int = 64 * MIB
+
+    def inflated(self, size: int) -> int:
+        """Bytes that may come out of a deflated file of `size` bytes."""
+        return min(self.inflated_bytes, max(self.free_inflation, int(self.inflation * size)))
 
 
 LIMITS = Limits()
