@@ -13,8 +13,8 @@ from workbench.errors import CardError, FetchError
 MEDMNIST_2D = [
     f"{name}mnist"
     for name in (
-        ("path", "chest", "derma", "oct", "pneumonia", "retina", "breast", "blood", "tissue")
-        + ("organa", "organc", "organs")
+        *("path", "chest", "derma", "oct", "pneumonia", "retina"),
+        *("breast", "blood", "tissue", "organa", "organc", "organs"),
     )
 ]
 MEDMNIST_3D = [f"{n}mnist3d" for n in ("organ", "nodule", "adrenal", "fracture", "vessel", "synapse")]

@@ -96,6 +96,14 @@ def test_near_pairs_survive_recompression_and_flat_images_match_nothing() -> Non
     assert pairs.tolist() == [[7, 30]]
 
 
+def test_images_that_share_only_their_layout_are_no_near_duplicates() -> None:
+    layout = np.repeat(np.linspace(0, 230, 64)[:, None], 64, axis=1)
+    images = [(layout + RNG.normal(0, 12, (64, 64))).clip(0, 255).astype(np.uint8) for _ in range(10)]
+    thumbnails = np.stack([thumbnail(image) for image in images])
+    assert np.corrcoef(thumbnails.reshape(10, -1)).min() > 0.99
+    assert near_pairs(thumbnails).tolist() == []
+
+
 @pytest.mark.parametrize(
     ("name", "copies", "across"),
     [("iq_othnccd", 42, 0), ("knee_osteoporosis", 17, 10), ("busi", 1, 1), ("breastmnist", 1, 1)],
