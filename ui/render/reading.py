@@ -1,0 +1,126 @@
+"""One new scan and what the model says about it: worklist, viewer, probabilities, nearest labelled scans."""
+
+from __future__ import annotations
+
+from ui.render.estimate import in_words
+from ui.render.markup import button, esc, findings, icon, notice, refusals, state_of
+from ui.render.pictures import view_uri
+from ui.render.tray import describe, patient_name
+from ui.session import Adapted, Case, HeldScan, Session
+
+
+def worklist(session: Session) -> str:
+    """New scans in the order they were dropped, with the class each was read as."""
+    rows = "".join(_row(session, number, case) for number, case in enumerate(session.cases))
+    listed = f'<ol class="wb-worklist" tabindex="0" aria-label="New scans">{rows}</ol>' if rows else ""
+    refused = refusals(session.refused_cases)
+    return listed + (f'<ul class="wb-findings" aria-label="Refused files">{refused}</ul>' if refused else "")
+
+
+def viewer(session: Session) -> str:
+    """The scan in its window, with a labelled scan beside it where one was chosen."""
+    case, adapted = session.case, session.adapted
+    if case is None or adapted is None:
+        return (
+            '<div class="wb-stage wb-empty"><p>Drop new scans on the left. Each is read on its own, and '
+            "appears here beside the labelled scans it resembles.</p></div>"
+        )
+    panes = _pane("New scan", case.held, case.window, case.slice_index, patient_name(case.held))
+    if case.compared is not None and case.compared < len(adapted.scans):
+        other = adapted.scans[case.compared]
+        # The same window on both, unless they measure different things.
+        window = case.window if other.scan.units is case.held.scan.units else None
+        label = adapted.model.classifier.classes[int(adapted.model.classifier.support_labels[case.compared])]
+        middle = other.scan.pixels.shape[0] // 2
+        panes += _pane(f"Labelled: {label}", other, window, middle, patient_name(other))
+    pair = " wb-pair" if case.compared is not None else ""
+    return f'<div class="wb-stage{pair}" tabindex="0" aria-label="Image">{panes}</div>'
+
+
+def reading(session: Session) -> str:
+    """Probabilities, nearest labelled scans and findings of the selected case."""
+    case, adapted = session.case, session.adapted
+    if case is None or adapted is None:
+        return ""
+    named = findings(case.reading.findings)
+    listed = f'<ul class="wb-findings">{named}</ul>' if named else '<p class="wb-aside">None.</p>'
+    return (
+        f'<section class="wb-reading" aria-label="Reading">{notice("warning", case.caution)}'
+        f'<div class="wb-panel"><h3>Reading</h3>{_probabilities(case)}'
+        f'<p class="wb-aside">The model’s own probabilities, not yet calibrated. Left-out patients: '
+        f"{esc(in_words(adapted.estimate.performance))}.</p></div>"
+        f'<div class="wb-panel"><h3>Nearest labelled scans <small>click to compare</small></h3>'
+        f"{_neighbours(case, adapted)}</div>"
+        f'<div class="wb-panel"><h3>Findings</h3>{listed}</div></section>'
+    )
+
+
+def exports(session: Session) -> str:
+    """Links to what can be taken away."""
+    model = '<a class="wb-button wb-quiet" href="/export/model.safetensors" download>Save model</a>'
+    if not session.cases:
+        return f'<div class="wb-exports">{model}</div>'
+    return (
+        '<div class="wb-exports"><a class="wb-button wb-quiet" href="/export/readings.csv" download>Readings CSV</a>'
+        f'<a class="wb-button wb-quiet" href="/export/readings.json" download>Readings JSON</a>{model}</div>'
+    )
+
+
+def _row(session: Session, number: int, case: Case) -> str:
+    here = number == session.selected
+    top = case.reading.classes.index(case.reading.label)
+    state = "warning" if case.caution else state_of(case.reading.findings)
+    name = case.held.scan.provenance.source
+    truth = session.truth.get(case.held.identity)
+    told = f'<span class="wb-truth">truth: {esc(truth)}</span>' if truth else ""
+    return (
+        f'<li><button type="button" class="wb-case" data-action="select" data-value="{number}" '
+        f'aria-pressed="{str(here).lower()}"><img src="{case.held.picture}" alt="">'
+        f'<span class="wb-case-text"><b title="{esc(name)}">{esc(name)}</b>'
+        f'<span><i class="wb-swatch wb-class-{top}"></i>{esc(case.reading.label)} '
+        f"{100 * case.reading.confidence:.0f} %</span>{told}</span>{icon(state)}</button></li>"
+    )
+
+
+def _pane(
+    title: str, held: HeldScan, window: tuple[float, float] | None, slice_index: int, patient: str
+) -> str:
+    name = held.scan.provenance.source
+    slices = held.scan.pixels.shape[0]
+    at = f"slice {min(slice_index, slices - 1) + 1} of {slices}" if slices > 1 else ""
+    return (
+        f'<figure class="wb-pane"><img src="{view_uri(held.scan, window, slice_index)}" alt="{esc(name)}" '
+        f'draggable="false"><figcaption><b>{esc(title)}</b><span>{esc(name)}</span></figcaption>'
+        f'<div class="wb-corner"><span>{esc(describe(held))}</span><span>{esc(patient)}</span><span>{at}</span></div></figure>'
+    )
+
+
+def _probabilities(case: Case) -> str:
+    pairs = list(enumerate(zip(case.reading.classes, case.reading.probabilities, strict=True)))
+    ranked = sorted(pairs, key=lambda item: -item[1][1])
+    bars = "".join(
+        f'<div class="wb-bar{" wb-top" if place == 0 else ""}"><dt>{esc(name)}</dt>'
+        f'<dd><span class="wb-track"><i class="wb-class-{index}" style="width:{100 * share:.1f}%"></i></span>'
+        f"<b>{100 * share:.1f} %</b></dd></div>"
+        for place, (index, (name, share)) in enumerate(ranked)
+    )
+    return f'<dl class="wb-bars" aria-label="Probabilities">{bars}</dl>'
+
+
+def _neighbours(case: Case, adapted: Adapted) -> str:
+    order = {name: index for index, name in enumerate(case.reading.classes)}
+    cards = []
+    for near in case.reading.neighbours:
+        held = adapted.scans[near.index]
+        pressed = str(case.compared == near.index).lower()
+        cards.append(
+            f'<button type="button" class="wb-near" data-action="compare" data-value="{near.index}" '
+            f'aria-pressed="{pressed}" title="{esc(held.scan.provenance.source)}"><img src="{held.picture}" '
+            f'alt="{esc(held.scan.provenance.source)}"><span><i class="wb-swatch wb-class-{order[near.label]}"></i>'
+            f"{esc(near.label)}</span><small>distance {near.distance:.2f}</small></button>"
+        )
+    legend = button("Stop comparing", "compare", "", "bare") if case.compared is not None else ""
+    return (
+        f'<div class="wb-nears">{"".join(cards)}</div>'
+        f'<p class="wb-aside">Distance: 0 is the same, 2 the opposite. {legend}</p>'
+    )

@@ -1,0 +1,107 @@
+"""A class's tray: its scans as thumbnails, what was found about them, and the files that were refused."""
+
+from __future__ import annotations
+
+from ui.render.markup import button, esc, findings, icon, plural, refusals, state_of
+from ui.session import HeldScan, Session, Tray
+
+SHOWN_DIGITS = 6
+
+
+def heading(tray: Tray, index: int) -> str:
+    """Name of the class, and how many scans of how many patients it has."""
+    if tray.scans:
+        count = f"{plural(len(tray.scans), 'scan')} · {plural(tray.patients, 'patient')}"
+    else:
+        count = "no scans yet"
+    empty = button("Clear", "clear", index, "bare", f"Clear {tray.name}") if tray.scans or tray.refused else ""
+    return (
+        f'<div class="wb-tray-head"><span class="wb-swatch wb-class-{index}"></span>'
+        f'<h3>{esc(tray.name)}</h3><span class="wb-count">{count}</span>{empty}</div>'
+    )
+
+
+def body(tray: Tray) -> str:
+    """Thumbnails first, then warnings and refusals in words."""
+    cards = "".join(_card(held) for held in tray.scans)
+    return f'<div class="wb-thumbs">{cards}</div>{_warnings(tray)}{_refused(tray)}' if cards or tray.refused else ""
+
+
+def reading(done: int, total: int) -> str:
+    """While files are being read."""
+    share = f"{100 * done / total:.0f}" if total else "0"
+    said = f"Reading {done} of {plural(total, 'file')}" if total else "Reading"
+    return (
+        f'<div class="wb-progress" role="status"><span>{said}</span>'
+        f'<progress max="100" value="{share}" aria-label="{said}"></progress></div>'
+    )
+
+
+def summary(session: Session, missing: str) -> str:
+    """One line under all trays."""
+    patients = len({held.patient for tray in session.trays for held in tray.scans})
+    scans = sum(len(tray.scans) for tray in session.trays)
+    if missing:
+        return f'<div class="wb-summary">{icon("info")}<span>{esc(missing)}</span></div>'
+    few = [tray.name for tray in session.trays if tray.patients < 5]
+    said = f"{plural(scans, 'scan')} of {plural(patients, 'patient')}, ready to adapt."
+    advice = ""
+    if few:
+        advice = f" Fewer than five patients in {', '.join(map(esc, few))}: the estimate will be wide."
+    return f'<div class="wb-summary">{icon("ok")}<span>{said}{advice}</span></div>'
+
+
+def patient_name(held: HeldScan) -> str:
+    """The pseudonym, short; a scan whose file names no patient says so."""
+    return f"Patient {held.patient[:SHOWN_DIGITS]}" if held.scan.patient else "Patient not named"
+
+
+def describe(held: HeldScan) -> str:
+    """Format, modality and size of a scan, as one line of text."""
+    slices, rows, columns, _ = held.scan.pixels.shape
+    size = f"{columns} × {rows}" + (f" × {slices} slices" if slices > 1 else "")
+    modality = "" if held.scan.modality == "OT" else f"{held.scan.modality} · "
+    return f"{held.scan.provenance.format} · {modality}{size}"
+
+
+def _card(held: HeldScan) -> str:
+    name = held.scan.provenance.source
+    state = state_of(held.scan.findings)
+    title = "\n".join([name, patient_name(held), describe(held), *(f.message for f in held.scan.findings)])
+    remove = button("×", "remove", held.key, "remove", f"Remove {name}")
+    return (
+        f'<figure class="wb-thumb wb-{state}" title="{esc(title)}">'
+        f'<img src="{held.picture}" alt="{esc(name)}">{icon(state)}{remove}'
+        f"<figcaption><b>{esc(name)}</b><span>{esc(patient_name(held))}</span></figcaption></figure>"
+    )
+
+
+def _warnings(tray: Tray) -> str:
+    """Each warning once, with the files it concerns."""
+    said: dict[str, list[HeldScan]] = {}
+    texts: dict[str, str] = {}
+    for held in tray.scans:
+        for finding in held.scan.findings:
+            text = findings((finding,))
+            texts[finding.code + finding.message] = text
+            said.setdefault(finding.code + finding.message, []).append(held)
+    if not said:
+        return ""
+    items = "".join(_concerned(texts[key], scans, len(tray.scans)) for key, scans in said.items())
+    return f'<ul class="wb-findings" aria-label="Findings">{items}</ul>'
+
+
+def _concerned(text: str, scans: list[HeldScan], total: int) -> str:
+    if len(scans) == total and total > 1:
+        who = f"All {total} scans"
+    elif len(scans) > 2:
+        who = f"{plural(len(scans), 'scan')}"
+    else:
+        who = ", ".join(held.scan.provenance.source for held in scans)
+    return text.replace("<span>", f"<span><b>{esc(who)}</b> ", 1)
+
+
+def _refused(tray: Tray) -> str:
+    if not tray.refused:
+        return ""
+    return f'<ul class="wb-findings" aria-label="Refused files">{refusals(tray.refused)}</ul>'

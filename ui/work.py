@@ -1,0 +1,298 @@
+"""What a session does: take in scans, adapt, read. Everything here works without a browser.
+
+The same two verbs as everywhere: `Learner.adapt` on the labelled scans, `Classifier.predict` on new ones.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ui.progress import Report
+from ui.render.pictures import thumbnail_uri
+from ui.session import MAX_CLASSES, MIN_CLASSES, Adapted, Case, HeldScan, Session, Tray
+from workbench.adaptation import model as models
+from workbench.adaptation.estimate import leave_one_patient_out
+from workbench.data.examples import Example
+from workbench.data.folders import read_examples
+from workbench.errors import ModelFileError, ScanRefused, SupportError
+from workbench.imaging import ReadResult, Scan, read_scans
+from workbench.learners import learners
+from workbench.learners.files import LoadedLearner
+from workbench.weights import DEFAULT
+
+NEIGHBOURS = 4
+MAX_NAME = 60
+
+
+class Engine:
+    """Meta-trained learners by method, loaded once and shared by all sessions.
+
+    Args:
+        weights: a shipped name, or a learner file.
+
+    Raises:
+        ModelFileError: there are no such weights, or the file is damaged.
+    """
+
+    def __init__(self, weights: str | Path = DEFAULT) -> None:
+        self._weights = weights
+        self._loaded: dict[str, LoadedLearner] = {}
+        self._lock = threading.Lock()
+        own = models.load_weights(weights)
+        self.record = own.record
+        self.default_method = own.record.method
+        self._loaded[self.default_method] = own
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods, the default first."""
+        rest = [name for name in learners() if name != self.default_method]
+        return (self.default_method, *rest)
+
+    def loaded(self, method: str) -> LoadedLearner:
+        """The learner of a method, on these weights or the method's own variant of them."""
+        with self._lock:
+            if method not in self._loaded:
+                self._loaded[method] = models.load_weights(self._weights, method)
+            return self._loaded[method]
+
+
+def describe_condition(session: Session, title: str, names: Sequence[str]) -> None:
+    """Set the condition's name and its classes; trays keep their scans.
+
+    Raises:
+        SupportError: too few or too many classes, an empty name, or a name given twice.
+    """
+    cleaned = [" ".join(name.split())[:MAX_NAME] for name in names]
+    if not MIN_CLASSES <= len(cleaned) <= MAX_CLASSES:
+        raise SupportError(f"Name {MIN_CLASSES} to {MAX_CLASSES} classes.")
+    for number, name in enumerate(cleaned, start=1):
+        if not name:
+            raise SupportError(f"Class {number} has no name. Name it, or remove it.")
+    folded = [name.casefold() for name in cleaned]
+    twice = [name for name, key in zip(cleaned, folded, strict=True) if folded.count(key) > 1]
+    if twice:
+        raise SupportError(f"Two classes are called {twice[0]!r}. Give each its own name.")
+    with session.lock:
+        session.title = " ".join(title.split())[: 2 * MAX_NAME]
+        if tuple(cleaned) != session.classes:
+            session.outdate()
+        kept = session.trays[: len(cleaned)]
+        for tray, name in zip(kept, cleaned, strict=False):
+            tray.name = name
+        session.trays = kept + [Tray(name) for name in cleaned[len(kept) :]]
+
+
+def resize(session: Session, count: int) -> None:
+    """Add unnamed classes at the end, or remove the last ones with their scans."""
+    with session.lock:
+        if count < len(session.trays) and any(tray.scans for tray in session.trays[count:]):
+            session.outdate()
+        session.trays = session.trays[:count] + [Tray("") for _ in range(count - len(session.trays))]
+
+
+def take_uploads(session: Session, paths: Sequence[str]) -> dict[Path, str]:
+    """The session's own copies of files it uploaded, and what the user calls them.
+
+    Paths that this session did not upload are left out: a page may name any path.
+    """
+    taken: dict[Path, str] = {}
+    for path in paths:
+        own = session.uploads.pop(path, None)
+        if own is not None:
+            taken[own] = Path(path).name
+            Path(path).unlink(missing_ok=True)
+    return taken
+
+
+def label_files(session: Session, index: int, files: dict[Path, str], report: Report) -> None:
+    """Read files into a class's tray; refused ones are listed, and the others go on."""
+    result = _read(files, report)
+    with session.lock:
+        if index >= len(session.trays):
+            return
+        tray = session.trays[index]
+        tray.refused += result.refused
+        first = {held.identity: (held, tray.name) for tray in session.trays for held in tray.scans}
+        for held in (_hold(session, scan) for scan in result.scans):
+            if held.identity in first:
+                tray.refused.append(_copy_of(*first[held.identity], held, tray.name))
+                continue
+            first[held.identity] = (held, tray.name)
+            tray.scans.append(held)
+        if result.scans:
+            session.outdate()
+
+
+def remove_scan(session: Session, key: str) -> None:
+    """Take one labelled scan off its tray."""
+    with session.lock:
+        for tray in session.trays:
+            kept = [held for held in tray.scans if held.key != key]
+            if len(kept) < len(tray.scans):
+                tray.scans = kept
+                session.outdate()
+
+
+def clear_tray(session: Session, index: int) -> None:
+    """Empty a class's tray and forget what was refused for it."""
+    with session.lock:
+        if index < len(session.trays):
+            tray = session.trays[index]
+            if tray.scans:
+                session.outdate()
+            tray.scans, tray.refused = [], []
+
+
+def missing(session: Session) -> str:
+    """What still stands between the labelled scans and adaptation, as one sentence, or empty."""
+    empty = [tray.name for tray in session.trays if not tray.scans]
+    if empty:
+        names = ", ".join(f"“{name}”" for name in empty)
+        return f"Add at least one readable scan to {names}."
+    return ""
+
+
+def adapt(session: Session, engine: Engine, method: str, report: Report) -> None:
+    """Adapt to the session's labelled scans and estimate how well by leaving out one patient at a time.
+
+    Raises:
+        WorkbenchError: the scans cannot be learned from; says why and what to do.
+    """
+    if method not in engine.methods:
+        raise SupportError("This method does not exist. Choose one of the list.")
+    with session.lock:
+        trays = [(tray.name, tuple(tray.scans)) for tray in session.trays]
+        if said := missing(session):
+            raise SupportError(said)
+    loaded = engine.loaded(method)
+    held = tuple(one for _, scans in trays for one in scans)
+    examples = [Example(one.scan, name, one.patient) for name, scans in trays for one in scans]
+    model = models.adapt(loaded, examples, [name for name, _ in trays])
+    assert model.support is not None
+    estimate = leave_one_patient_out(loaded.learner, model.support, report)
+    adapted = Adapted(model, held, estimate)
+    with session.lock:
+        if [(tray.name, tuple(tray.scans)) for tray in session.trays] != trays:
+            raise SupportError("The labelled scans changed meanwhile. Adapt again.")
+        session.method, session.adapted = method, adapted
+        session.cases = _cases([case.held for case in session.cases], adapted)
+
+
+def read_new(session: Session, files: dict[Path, str], report: Report) -> None:
+    """Read new scans with the adapted classifier, each on its own; refused files are listed.
+
+    Raises:
+        SupportError: nothing has been adapted yet.
+    """
+    adapted = session.adapted
+    if adapted is None:
+        raise SupportError("Adapt to the labelled scans first.")
+    result = _read(files, report)
+    cases = _cases([_hold(session, scan) for scan in result.scans], adapted)
+    with session.lock:
+        session.refused_cases += result.refused
+        if session.adapted is not adapted:
+            raise SupportError("The labelled scans changed meanwhile. Adapt again, then drop the new scans again.")
+        if cases:
+            session.selected = len(session.cases)
+        session.cases += cases
+
+
+def look(session: Session, change: Callable[[Case], Case]) -> None:
+    """Change how the selected case is looked at: its window, slice or the labelled scan beside it."""
+    with session.lock:
+        case = session.case
+        if case is not None:
+            session.cases[session.selected] = change(case)
+
+
+def load_demo(session: Session, engine: Engine, report: Report) -> None:
+    """Fill the session with the demonstration condition, ready to adapt.
+
+    Raises:
+        WorkbenchError: its scans could not be read.
+    """
+    # Imported here: it brings what downloads datasets, which nothing else on the page needs.
+    from workbench.demo import prepare_demo
+
+    demo = prepare_demo(session.private(f"demo-{secrets.token_hex(4)}"), record=engine.record)
+    labelled = read_examples(demo.support, report)
+    with session.lock:
+        session.clear()
+        session.title, session.note = demo.title, demo.note
+        session.trays = [Tray(name) for name in demo.classes]
+        for example in labelled.examples:
+            tray = session.trays[demo.classes.index(example.label)]
+            tray.scans.append(_hold(session, example.scan))
+        session.offered = dict(zip(demo.cases, demo.truth, strict=True))
+
+
+def read_offered(session: Session, report: Report) -> None:
+    """Read the new scans that came with the demonstration, and remember what each truly is.
+
+    Raises:
+        SupportError: nothing has been adapted yet.
+    """
+    with session.lock:
+        offered, session.offered = session.offered, {}
+        first = len(session.cases)
+    read_new(session, {path: path.name for path in offered}, report)
+    with session.lock:
+        by_name = {path.name: label for path, label in offered.items()}
+        session.truth |= {
+            case.held.identity: by_name[case.held.scan.provenance.source] for case in session.cases[first:]
+        }
+
+
+def save_model(session: Session) -> Path:
+    """The adapted classifier as a file in the session's folder.
+
+    Raises:
+        ModelFileError: nothing has been adapted.
+    """
+    adapted = session.adapted
+    if adapted is None:
+        raise ModelFileError("There is no adapted model yet. Adapt first.")
+    path = session.private("exports") / "model.safetensors"
+    models.save_model(adapted.model, path)
+    return path
+
+
+def _read(files: dict[Path, str], report: Report) -> ReadResult:
+    try:
+        return read_scans(list(files), names=files, progress=report)
+    finally:
+        for path in files:
+            path.unlink(missing_ok=True)
+
+
+def _hold(session: Session, scan: Scan) -> HeldScan:
+    # A scan whose file names no patient counts as a patient of its own; copies share it.
+    identity = models.scan_key(scan)
+    picture = thumbnail_uri(scan)
+    return HeldScan(secrets.token_hex(6), session.hold(scan), identity, scan.patient or identity, picture)
+
+
+def _copy_of(first: HeldScan, label: str, other: HeldScan, other_label: str) -> ScanRefused:
+    reason = f"It is an exact copy of {first.scan.provenance.source}"
+    if label == other_label:
+        return ScanRefused(other.scan.provenance.source, f"{reason}.", "It is counted once.")
+    fix = "Keep it in the right class and remove it from the other, or from both if the label is unknown."
+    return ScanRefused(other.scan.provenance.source, f"{reason}, which is labelled “{label}”.", fix)
+
+
+def _cases(scans: Sequence[HeldScan], adapted: Adapted) -> list[Case]:
+    reading = adapted.model.classifier.predict([held.scan for held in scans], neighbours=NEIGHBOURS)
+    return [
+        Case(held, one, slice_index=held.scan.pixels.shape[0] // 2, caution=_caution(held, adapted))
+        for held, one in zip(scans, reading, strict=True)
+    ]
+
+
+def _caution(held: HeldScan, adapted: Adapted) -> str:
+    seen = models.has_seen(adapted.model.record, Example(held.scan, "", held.patient))
+    return f"This is no new case: {seen}. Read a patient it has not seen." if seen else ""
