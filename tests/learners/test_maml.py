@@ -37,7 +37,7 @@ def test_meta_gradient_equals_the_one_derived_by_hand(steps: int) -> None:
     meta-gradient is 3 t_k^2 (1 - alpha a)^k.
     """
     t = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
-    adapted = inner_loop(_support, {"t": t}, ALPHA, steps, first_order=False)
+    adapted = inner_loop(_support, {"t": t}, {"t": ALPHA}, steps, first_order=False)
     (gradient,) = torch.autograd.grad(_query(adapted), t)
     by_hand = B + (1 - ALPHA * A) ** steps * (1.5 - B)
     assert adapted["t"].item() == pytest.approx(by_hand, abs=1e-12)
@@ -48,7 +48,7 @@ def test_meta_gradient_equals_the_one_derived_by_hand(steps: int) -> None:
 def test_first_order_gradient_is_the_query_gradient_at_the_adapted_point(steps: int) -> None:
     """Section 5.2: the inner gradients are constants, so d loss / d t = 3 t_k^2."""
     t = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
-    adapted = inner_loop(_support, {"t": t}, ALPHA, steps, first_order=True)
+    adapted = inner_loop(_support, {"t": t}, {"t": ALPHA}, steps, first_order=True)
     (gradient,) = torch.autograd.grad(_query(adapted), t)
     by_hand = B + (1 - ALPHA * A) ** steps * (1.5 - B)
     assert gradient.item() == pytest.approx(3 * by_hand**2, abs=1e-10)
@@ -104,6 +104,20 @@ def test_adapting_leaves_the_meta_trained_weights_as_they_were() -> None:
     head = learner.train().adapt(support).head
     assert all(torch.equal(before[name], value) for name, value in learner.state_dict().items())
     assert not torch.equal(head.tensors()["head.weight"], torch.zeros_like(head.tensors()["head.weight"]))
+
+
+def test_output_layer_may_have_a_rate_of_its_own() -> None:
+    """One step from zero rows: the head moves by its own rate, the backbone not at all (zero gradient)."""
+    task = small_batch(way=2, shot=2, query=1).tasks()[0]
+    moved = []
+    for rate in (0.1, 0.3):
+        torch.manual_seed(0)
+        learner = tiny_learner("maml", options={"head_learning_rate": rate, "test_steps": 1})
+        head = learner.eval().fit(task.support, task.support_labels, 2)
+        moved.append(head.tensors()["head.weight"])
+        before = dict(learner.backbone.named_parameters())
+        assert all(torch.equal(head.tensors()[f"backbone.{n}"], p) for n, p in before.items())
+    torch.testing.assert_close(moved[1], 3 * moved[0])
 
 
 def test_adaptation_does_not_depend_on_the_order_of_classes() -> None:

@@ -41,12 +41,15 @@ class MAMLOptions:
     Attributes:
         first_order: take the inner gradients as constants.
         learning_rate: alpha above.
+        head_learning_rate: alpha of the output layer; 0 for the same. Embeddings of unit length need a larger
+            one there, since its gradient grows with their length.
         steps: inner steps in meta-training.
         test_steps: inner steps when adapting to a new condition.
     """
 
     first_order: bool = False
     learning_rate: float = Field(default=0.05, gt=0)
+    head_learning_rate: float = Field(default=0.0, ge=0)
     steps: int = Field(default=5, ge=1)
     test_steps: int = Field(default=10, ge=1)
 
@@ -54,7 +57,7 @@ class MAMLOptions:
 def inner_loop(
     loss: Callable[[Parameters], Tensor],
     parameters: Parameters,
-    learning_rate: float,
+    learning_rates: Mapping[str, float],
     steps: int,
     first_order: bool,
 ) -> Parameters:
@@ -63,7 +66,7 @@ def inner_loop(
     Args:
         loss: support loss as a function of the parameters.
         parameters: theta, by name; not changed.
-        learning_rate: alpha.
+        learning_rates: alpha of each parameter, by name.
         steps: number of steps.
         first_order: cut the graph at each inner gradient, so that d theta' / d theta is the identity.
 
@@ -76,7 +79,7 @@ def inner_loop(
         gradients = torch.autograd.grad(
             loss(adapted), [adapted[n] for n in names], create_graph=not first_order
         )
-        adapted = {n: adapted[n] - learning_rate * g for n, g in zip(names, gradients, strict=True)}
+        adapted = {n: adapted[n] - learning_rates[n] * g for n, g in zip(names, gradients, strict=True)}
     return adapted
 
 
@@ -181,8 +184,14 @@ class MAML(Learner):
             logits = MAMLHead(self.backbone, self.recipe, parameters).logits(images)
             return F.cross_entropy(full_precision(logits), labels)
 
-        adapted = inner_loop(support_loss, self.initial(way), self.options.learning_rate, steps, first_order)
+        start = self.initial(way)
+        rates = {name: self._rate(name) for name in start}
+        adapted = inner_loop(support_loss, start, rates, steps, first_order)
         return MAMLHead(self.backbone, self.recipe, adapted)
+
+    def _rate(self, name: str) -> float:
+        head = self.options.head_learning_rate
+        return head if head and name.startswith("head.") else self.options.learning_rate
 
     def _refresh_statistics(self, images: Tensor) -> None:
         if any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in self.backbone.modules()):
