@@ -27,12 +27,14 @@ def test_bad_files_never_take_good_ones_down(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     broken = save(ct(asymmetric()[0], series="1.2.3"), tmp_path / "broken.dcm")
     broken.write_bytes(broken.read_bytes()[:-20])
+    torn = _picture(tmp_path / "torn.png")
+    torn.write_bytes(torn.read_bytes()[:-30])
     (tmp_path / ".DS_Store").write_bytes(b"x")
     steps: list[tuple[int, int]] = []
     result = read_scans([tmp_path], progress=lambda done, total: steps.append((done, total)))
     names = [scan.provenance.source for scan in result.scans]
     assert names == ["IM0000 (+3 more)", "scan2.png", "scan10.png"]
-    assert {error.source for error in result.refused} == {"notes.txt", "broken.dcm"}
+    assert {error.source for error in result.refused} == {"notes.txt", "broken.dcm", "torn.png"}
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)
 
 
