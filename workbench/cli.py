@@ -17,8 +17,8 @@ from typer.core import TyperGroup
 
 from workbench.cli_output import Format, bar, listed
 from workbench.errors import WorkbenchError
+from workbench.evaluation.plaintext import NOTICE
 
-NOTICE = "For research use. Not for diagnostic use."
 INPUT_ERROR, NOTHING_READ = 2, 1
 errors = Console(stderr=True, highlight=False)
 
@@ -158,7 +158,7 @@ def predict(
 
     adapted = load_model(model, weights)
     with bar("Reading scans", errors) as progress:
-        cases = tuple(read_cases(adapted.classifier, scans, progress))
+        cases = tuple(read_cases(adapted, scans, progress))
     text = render_cases(cases, adapted.record.classes, form)
     if out is None:
         sys.stdout.write(text)
@@ -169,6 +169,144 @@ def predict(
         listed([c.refusal for c in cases if c.refusal], errors)
         errors.print("No scan could be read.", style="red")
         raise typer.Exit(NOTHING_READ)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        Path | None, typer.Argument(help="Adapted model; with COHORT. Leave both out to compare methods.")
+    ] = None,
+    cohort: Annotated[
+        Path | None,
+        typer.Argument(help="Labelled cohort: class folders or a CSV, as for `adapt`."),
+    ] = None,
+    report: Annotated[
+        list[Path] | None,
+        typer.Option("--report", "-r", help="Report of the cohort: .html, .json or .csv; may be repeated."),
+    ] = None,
+    conditions: Annotated[
+        str, typer.Option(help="Datasets, separated by commas; those the weights' plan holds out by default.")
+    ] = "",
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Methods, separated by commas; raw-pixels and random-encoder are the baselines, "
+            "the latter for every other method named."
+        ),
+    ] = "prototypical,linear-probe,maml,raw-pixels,random-encoder",
+    shots: Annotated[int, typer.Option(min=1, help="Labelled patients per class.")] = 5,
+    queries: Annotated[int, typer.Option(min=1, help="Scans per class to read in each episode.")] = 10,
+    ways: Annotated[int, typer.Option(min=2, help="Classes per episode, at most.")] = 64,
+    episodes: Annotated[int, typer.Option(min=2, help="Episodes per condition.")] = 600,
+    seed: Annotated[int, typer.Option(help="Of the episodes and of the random encoder.")] = 0,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option("--out", "-o", help="Table of the comparison: .csv, .json or .md; may be repeated."),
+    ] = None,
+    weights: WeightsOption = "general",
+    data: DataOption = None,
+    allow_seen: Annotated[
+        bool, typer.Option("--allow-seen", help="Take conditions the weights have seen, and mark them so.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what the cache holds.")] = False,
+) -> None:
+    """Measure: methods on episodes of held-out conditions, or one adapted model on a labelled cohort.
+
+    Every figure comes with its 95 % interval. Methods adapt to the same episodes; conditions that the weights
+    were made with, or that share an origin with one, are refused. What is done is kept: the same command
+    goes on after an interruption.
+
+    A cohort is read once. It is refused if it holds a scan or a patient the model was adapted on.
+
+    Examples:
+
+        workbench evaluate --conditions ham10000,knee_osteoporosis --shots 5 --episodes 600 --out table.md
+        workbench evaluate my_condition.safetensors cohort/ --report report.html
+    """
+    if (model is None) != (cohort is None):
+        raise typer.BadParameter("give both an adapted model and a cohort, or neither")
+    if model is not None and cohort is not None:
+        _evaluate_cohort(model, cohort, report or [], weights)
+        return
+    from workbench.cli_output import moving_bar, print_rows
+    from workbench.data.episodes import EpisodeSpec
+    from workbench.evaluation.compare import compare, planned_conditions
+    from workbench.evaluation.contestants import contestants
+    from workbench.evaluation.tables import check_ending, write_rows
+    from workbench.learners.files import load_learner
+    from workbench.weights import find_weights
+
+    for path in out or []:
+        check_ending(path)
+    names = _split(conditions) or planned_conditions(load_learner(find_weights(weights)).record)
+    entrants = contestants(weights, _split(methods), seed)
+    spec = EpisodeSpec(ways=ways, shots=shots, queries=queries, seed=seed)
+    with moving_bar(errors) as progress:
+        rows = compare(entrants, names, spec, episodes, data, allow_seen, fresh, progress)
+    print_rows(rows)
+    for path in out or []:
+        write_rows(rows, path)
+        print(f"Written: {path}")
+    print(NOTICE)
+
+
+def _evaluate_cohort(model: Path, cohort: Path, reports: list[Path], weights: str) -> None:
+    from workbench.adaptation.model import load_model
+    from workbench.cli_output import print_performance
+    from workbench.evaluation.cohorts import evaluate_cohort
+    from workbench.evaluation.report import check_ending, write_report
+
+    for path in reports:
+        check_ending(path)
+    adapted = load_model(model, None if weights == "general" else weights)
+    with bar("Reading the cohort", errors) as progress:
+        result = evaluate_cohort(adapted, cohort, progress)
+    listed(result.refused, errors)
+    found = result.performance
+    print(f"{found.patients} patients, {found.scans} scans read, {len(result.refused)} files left out")
+    print_performance(found)
+    for path in reports:
+        write_report(result, path)
+        print(f"Written: {path}")
+    print(NOTICE)
+
+
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the scans, the adapted model and the report.")
+    ] = Path("workbench-demo"),
+    weights: WeightsOption = "general",
+    method: Annotated[str | None, typer.Option("--method", "-m", help="How to adapt.")] = None,
+    data: DataOption = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Download nothing: draw phantoms if no set is here.")
+    ] = False,
+) -> None:
+    """Adapt to a demonstration condition, read its held-out cases, write the report.
+
+    Ten labelled scans per class, twenty new cases per class. The condition is a small public set where one
+    can be had, and otherwise phantoms drawn by the workbench as real DICOM files; the output says which.
+    """
+    from workbench.adaptation.model import load_weights, save_model
+    from workbench.cli_output import print_case_table, print_performance, print_support
+    from workbench.demo import run_demo
+    from workbench.evaluation.report import Preface, write_report
+
+    loaded = load_weights(weights, method)
+    with bar("Reading the cases", errors) as progress:
+        done = run_demo(loaded, out, data, not offline, progress)
+    print(f"{done.condition.title}\n{done.condition.note}\n")
+    print_support(done.model)
+    print_case_table(done.result)
+    print_performance(done.result.performance)
+    save_model(done.model, out / "model.safetensors")
+    write_report(done.result, out / "report.html", Preface(done.condition.title, done.condition.note))
+    print(f"\nWritten: {out / 'report.html'}, {out / 'model.safetensors'}\n{NOTICE}")
 
 
 @app.command()

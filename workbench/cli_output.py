@@ -12,16 +12,19 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from workbench.errors import ScanRefused
+from workbench.evaluation.plaintext import NOTICE, csv_cell
 
 if TYPE_CHECKING:
     from workbench.adaptation.estimate import Estimate
     from workbench.adaptation.model import AdaptedModel
     from workbench.adaptation.predict import CaseResult
+    from workbench.evaluation.cohorts import CohortResult
+    from workbench.evaluation.compare import Row
     from workbench.evaluation.performance import Performance
 
 
@@ -40,6 +43,23 @@ def bar(title: str, console: Console) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def moving_bar(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar whose title changes; call the result with (title, done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def update(title: str, done: int, total: int) -> None:
+            if title not in tasks:
+                for task in tasks.values():
+                    progress.update(task, visible=False)
+                tasks[title] = progress.add_task(title)
+            progress.update(tasks[title], completed=done, total=total)
+
+        yield update
 
 
 def listed(refused: Sequence[ScanRefused], console: Console, most: int = 20) -> None:
@@ -76,14 +96,55 @@ def print_performance(found: Performance) -> None:
     print("  (by patient; 95 % intervals)")
 
 
+def print_rows(rows: Sequence[Row]) -> None:
+    """A comparison as a table, one section for each condition."""
+    from workbench.evaluation.tables import gain_text, interval_text
+
+    table = Table(show_edge=False)
+    for heading in (
+        "condition",
+        "way",
+        "encoder",
+        "method",
+        "accuracy %",
+        "balanced %",
+        "AUROC %",
+        "minus raw pixels",
+    ):
+        table.add_column(heading, overflow="fold")
+    last = ""
+    for row in rows:
+        if last and row.condition != last:
+            table.add_section()
+        name = f"{row.condition}{' (seen)' if row.seen else ''}" if row.condition != last or row.seen else ""
+        last = row.condition
+        figures = [interval_text(v) for v in (row.accuracy, row.balanced_accuracy, row.auroc)]
+        table.add_row(Text(name), str(row.way), row.encoder, row.method, *figures, gain_text(row.gain))
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+    if rows:
+        print(
+            f"{rows[0].shot} labelled patients per class, {rows[0].episodes} episodes; mean (95 % interval)"
+        )
+
+
+def print_case_table(result: CohortResult) -> None:
+    """Each case of a cohort with its label and reading."""
+    classes = result.record.classes
+    table = Table(show_edge=False)
+    for heading in ("case", "label", "reading", *(f"p({name})" for name in classes)):
+        table.add_column(Text(heading), overflow="fold")
+    for case in sorted(result.cases, key=lambda case: case.name.rsplit("/", 1)[-1]):
+        best = max(range(len(classes)), key=lambda k: case.probabilities[k])
+        style = "" if best == case.truth else "yellow"
+        numbers = [f"{p:.3f}" for p in case.probabilities]
+        name = case.name.rsplit("/", 1)[-1]
+        table.add_row(Text(name), Text(classes[case.truth]), Text(classes[best]), *numbers, style=style)
+    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+
+
 def render_cases(cases: Sequence[CaseResult], classes: Sequence[str], form: Format) -> str:
     """Readings as text in the form asked for."""
     return {Format.TABLE: _table, Format.CSV: _csv, Format.JSON: _json}[form](cases, classes)
-
-
-def csv_cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _table(cases: Sequence[CaseResult], classes: Sequence[str]) -> str:
@@ -100,7 +161,7 @@ def _table(cases: Sequence[CaseResult], classes: Sequence[str]) -> str:
     width = None if sys.stdout.isatty() else 160
     console = Console(file=io.StringIO(), width=width, highlight=False)
     console.print(table)
-    console.print("Probabilities are the model's own. For research use. Not for diagnostic use.")
+    console.print(f"Probabilities are the model's own. {NOTICE}")
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 

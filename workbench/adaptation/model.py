@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workbench.data.examples import Example, Support
 from workbench.data.folders import pixel_digest
-from workbench.errors import ModelFileError
+from workbench.errors import ModelFileError, ScanRefused
 from workbench.imaging.identity import patient_key
 from workbench.imaging.scan import Scan
 from workbench.learners.base import Classifier
@@ -30,6 +30,9 @@ from workbench.learners.files import (
 )
 from workbench.learners.options import plain
 from workbench.weights import DEFAULT, find_weights, shipped
+
+_PLAIN_XRAY = {"CR": "DX", "RG": "DX", "RF": "DX"}
+"""Codes that different makers give to the same plain X-ray."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +130,18 @@ def has_seen(record: ClassifierRecord, example: Example) -> str | None:
     if {example.patient, example.scan.patient} & set(record.support_patients):
         return "the model was adapted on another scan of this patient"
     return None
+
+
+def other_modality(record: ClassifierRecord, scan: Scan, name: str) -> ScanRefused | None:
+    """The refusal of a scan whose modality is known and not the one the model was adapted to."""
+    mine, given = (_PLAIN_XRAY.get(code, code) for code in (record.modality, scan.modality))
+    if "OT" in (mine, given) or mine == given:
+        return None
+    return ScanRefused(
+        name,
+        f"Its modality is {scan.modality}; the model was adapted to {record.modality} scans.",
+        "Read it with a model adapted to its modality.",
+    )
 
 
 def _patients(examples: Sequence[Example]) -> set[str]:

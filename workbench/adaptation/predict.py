@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.adaptation.model import AdaptedModel, other_modality
 from workbench.data.folders import iter_scans
 from workbench.errors import ScanRefused
 from workbench.imaging.scan import Scan
-from workbench.learners.base import Classifier
 from workbench.learners.reading import CaseReading
 
 _AT_ONCE = 16
@@ -35,28 +35,29 @@ class CaseResult:
 
 
 def read_cases(
-    classifier: Classifier,
+    model: AdaptedModel,
     paths: Sequence[str | Path],
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[CaseResult]:
     """Readings of files, folders and zips, in the order of `workbench.data.folders.iter_scans`.
 
     Args:
-        classifier: reads the scans.
+        model: reads the scans; those of another modality than it was adapted to are refused.
         paths: what to read.
         progress: called with the number of files done and in all.
     """
     waiting: list[tuple[str, Scan | ScanRefused]] = []
-    for named in iter_scans(paths, progress):
-        waiting.append(named)
+    for name, outcome in iter_scans(paths, progress):
+        refusal = other_modality(model.record, outcome, name) if isinstance(outcome, Scan) else None
+        waiting.append((name, refusal or outcome))
         if len(waiting) == _AT_ONCE:
-            yield from _read(classifier, waiting)
+            yield from _read(model, waiting)
             waiting = []
-    yield from _read(classifier, waiting)
+    yield from _read(model, waiting)
 
 
-def _read(classifier: Classifier, named: Sequence[tuple[str, Scan | ScanRefused]]) -> Iterator[CaseResult]:
-    readings = iter(classifier.predict([s for _, s in named if isinstance(s, Scan)]))
+def _read(model: AdaptedModel, named: Sequence[tuple[str, Scan | ScanRefused]]) -> Iterator[CaseResult]:
+    readings = iter(model.classifier.predict([s for _, s in named if isinstance(s, Scan)]))
     for name, outcome in named:
         if isinstance(outcome, ScanRefused):
             yield CaseResult(name, None, outcome)

@@ -1,0 +1,1 @@
+"""Episodic evaluation, held-out cohorts, statistics with intervals, and reports."""

@@ -57,8 +57,8 @@ class Performance:
         classes: class names.
         scans: number of scans read.
         confusion: int64 ``(k, k)``, patients of the row's true class read as the column's.
-        accuracy: None where any class has fewer than two patients.
-        balanced_accuracy: mean of the sensitivities; None in the same case.
+        accuracy: None where there are too few patients (see `performance`).
+        balanced_accuracy: mean of the sensitivities; None where any class has fewer than two patients.
         sensitivities: of each class; None where it has fewer than two patients.
         auroc: for two classes DeLong's; for more the mean of one class against the rest with a bootstrap
             interval; None where any class has fewer than two patients.
@@ -98,7 +98,11 @@ def by_patient(probabilities: Values, labels: Labels, patients: Sequence[str]) -
 
 
 def performance(
-    classes: tuple[str, ...], probabilities: Values, labels: Labels, patients: Sequence[str]
+    classes: tuple[str, ...],
+    probabilities: Values,
+    labels: Labels,
+    patients: Sequence[str],
+    every_class: bool = True,
 ) -> Performance:
     """Summarise readings of scans.
 
@@ -107,6 +111,8 @@ def performance(
         probabilities: ``(scans, k)``.
         labels: true class of each scan, in ``[0, k)``.
         patients: key of each scan.
+        every_class: say nothing about accuracy unless every class has two patients; otherwise two patients
+            of any class will do.
     """
     cases = by_patient(probabilities, labels, patients)
     truth, said = cases.labels, cases.predicted
@@ -120,7 +126,9 @@ def performance(
         classes=classes,
         scans=len(labels),
         confusion=confusion,
-        accuracy=proportion(int(right.sum()), int(counts.sum())) if enough else None,
+        accuracy=proportion(int(right.sum()), int(counts.sum()))
+        if enough or (not every_class and counts.sum() >= MIN_PATIENTS)
+        else None,
         balanced_accuracy=balanced_accuracy(truth, said) if enough else None,
         sensitivities=tuple(
             proportion(int(r), int(c)) if c >= MIN_PATIENTS else None

@@ -1,0 +1,174 @@
+"""An adapted model on a labelled cohort, read once from the first file to the last.
+
+Called by `workbench evaluate MODEL COHORT` and the demonstration. The cohort must hold no scan and no
+patient the model was adapted on; what is counted is patients (see `performance`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from workbench.adaptation.model import AdaptedModel, has_seen, other_modality
+from workbench.data.examples import Example
+from workbench.data.folders import Labelled, iter_examples, pixel_digest
+from workbench.errors import CohortError, ScanRefused
+from workbench.evaluation.performance import Performance, performance
+from workbench.learners.files import ClassifierRecord
+
+_AT_ONCE = 32
+_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CohortCase:
+    """One scan of the cohort that was read.
+
+    Attributes:
+        index: number of the file in the cohort, from 1; stands for its name in every report.
+        name: path below the cohort's folder, for the user's own screen only.
+        patient: pseudonymous key.
+        truth: class it is labelled with.
+        probabilities: one for each class of the model.
+    """
+
+    index: int
+    name: str
+    patient: str
+    truth: int
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CohortResult:
+    """A model's readings of a cohort.
+
+    Attributes:
+        record: of the model.
+        cases: the scans read, in the order of the cohort.
+        performance: by patient, with intervals.
+        refused: files left out, each with the reason and the fix.
+    """
+
+    record: ClassifierRecord
+    cases: tuple[CohortCase, ...]
+    performance: Performance
+    refused: tuple[ScanRefused, ...]
+
+
+def evaluate_cohort(
+    model: AdaptedModel, cohort: str | Path, progress: Callable[[int, int], None] | None = None
+) -> CohortResult:
+    """Read every scan of a labelled cohort and compare with its labels.
+
+    Args:
+        model: adapted on other patients.
+        cohort: class folders or a CSV; see `workbench.data.folders.read_examples`.
+        progress: called with the number of files done and in all.
+
+    Exact copies of one class are counted once; of copies labelled differently none is counted. Scans of
+    another modality than the model's are left out. Memory does not grow with the number of scans.
+
+    Raises:
+        CohortError: naming the files, if a scan or patient of the support is among them; if a label is not a
+            class of the model; if no scan can be read.
+    """
+    classes = model.record.classes
+    reader = _Reader(model)
+    for index, one in enumerate(iter_examples(cohort, progress), start=1):
+        if one.label not in classes:
+            raise CohortError(
+                f"{one.name}: its class {one.label!r} is not one of the model's ({', '.join(classes)}). "
+                "Rename the class, or leave it out of the cohort."
+            )
+        reader.take(index, one)
+    reader.flush()
+    _refuse_leaks(reader.leaks)
+    cases = tuple(case for case in reader.cases if case.index not in reader.withdrawn)
+    if not cases:
+        why = f" First file left out: {reader.refused[0]}" if reader.refused else ""
+        raise CohortError(f"{Path(cohort).name}: no scan could be read.{why}")
+    return CohortResult(
+        model.record,
+        cases,
+        performance(
+            classes,
+            np.array([case.probabilities for case in cases]),
+            np.array([case.truth for case in cases], dtype=np.int64),
+            [case.patient for case in cases],
+            every_class=False,
+        ),
+        tuple(reader.refused),
+    )
+
+
+class _Reader:
+    """Collects scans into batches, and what has to be said about files."""
+
+    def __init__(self, model: AdaptedModel) -> None:
+        self.model = model
+        self.cases: list[CohortCase] = []
+        self.refused: list[ScanRefused] = []
+        self.leaks: list[tuple[str, str]] = []
+        self.withdrawn: set[int] = set()
+        self._first: dict[str, tuple[int, Labelled]] = {}
+        self._waiting: list[tuple[int, str, Example]] = []
+
+    def take(self, index: int, one: Labelled) -> None:
+        """One file of the cohort."""
+        example = one.outcome
+        if isinstance(example, ScanRefused):
+            self.refused.append(example)
+            return
+        if (reason := has_seen(self.model.record, example)) is not None:
+            self.leaks.append((one.name, reason))
+            return
+        if (refusal := other_modality(self.model.record, example.scan, one.name)) is not None:
+            self.refused.append(refusal)
+            return
+        if self._is_copy(index, one, example):
+            return
+        self._waiting.append((index, one.name, example))
+        if len(self._waiting) == _AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Read what is waiting."""
+        reading = self.model.classifier.predict([example.scan for _, _, example in self._waiting])
+        classes = self.model.record.classes
+        for (index, name, example), case in zip(self._waiting, reading, strict=True):
+            truth = classes.index(example.label)
+            self.cases.append(CohortCase(index, name, example.patient, truth, case.probabilities))
+        self._waiting = []
+
+    def _is_copy(self, index: int, one: Labelled, example: Example) -> bool:
+        key = pixel_digest(example.scan)
+        if key not in self._first:
+            # Without its pixels: a cohort may be larger than memory.
+            self._first[key] = (index, Labelled(one.name, one.label, ScanRefused(one.name, "", "")))
+            return False
+        number, first = self._first[key]
+        if first.label == one.label:
+            reason = f"It is an exact copy of {first.name}."
+            self.refused.append(ScanRefused(one.name, reason, "It is counted once."))
+        else:
+            self.withdrawn.add(number)
+            reason = (
+                f"It is labelled {one.label!r}, and the same picture ({first.name}) is labelled "
+                f"{first.label!r}."
+            )
+            self.refused.append(ScanRefused(one.name, reason, "Neither is counted; correct the labels."))
+        return True
+
+
+def _refuse_leaks(leaks: Sequence[tuple[str, str]]) -> None:
+    if not leaks:
+        return
+    named = "; ".join(f"{name} ({reason})" for name, reason in leaks[:_NAMED])
+    more = f"; and {len(leaks) - _NAMED} more" if len(leaks) > _NAMED else ""
+    raise CohortError(
+        f"The cohort is not held out: {named}{more}. Remove these files, or adapt without these patients."
+    )
