@@ -73,7 +73,7 @@ class Source(_Model):
     """Where a dataset comes from.
 
     Attributes:
-        page: the publisher's page, for people.
+        page: the publisher's page, for people; empty where it is not known.
         files: what `workbench data fetch` downloads; empty where it must be fetched by hand.
         manual: what to do by hand (log in, accept terms), where that is needed.
     """

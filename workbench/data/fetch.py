@@ -82,8 +82,9 @@ def files_to_fetch(card: Card, pixels: int | None = None) -> Sequence[SourceFile
     files = card.source.files
     if not files or any(file.address is None for file in files):
         how = card.source.manual or "Its publisher offers no direct download."
+        page = f" Page: {card.source.page}." if card.source.page else ""
         raise FetchError(
-            f"{card.name}: has no direct download. {how} Page: {card.source.page}. Put the files into a "
+            f"{card.name}: has no direct download. {how}{page} Put the files into a "
             f"folder '{card.place}' and name the folder above it with --data or WORKBENCH_DATA."
         )
     sizes = sorted({file.pixels for file in files if file.pixels is not None})
