@@ -15,3 +15,14 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real data beside the checkout (set WORKBENCH_SHARED to point at one)")
     return folder
+
+
+@pytest.fixture
+def private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Patient key and cache of this test's own; nothing of the user's is read or written."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("WORKBENCH_KEY_FILE", str(home / "patient.key"))
+    monkeypatch.setenv("WORKBENCH_CACHE", str(home / "cache"))
+    for name in ("WORKBENCH_DATA", "WORKBENCH_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    return home

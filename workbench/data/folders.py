@@ -158,9 +158,10 @@ def iter_scans(
 
 
 def pixel_digest(scan: Scan) -> str:
-    """SHA-256 of a scan's shape and pixels: equal for copies, whatever file they were saved in."""
-    sha = hashlib.sha256(repr(scan.pixels.shape).encode())
-    sha.update(scan.pixels.tobytes())
+    """SHA-256 of the pixels a recipe takes (the middle slice): equal for copies, whatever their file format."""
+    plane = scan.pixels[scan.pixels.shape[0] // 2]
+    sha = hashlib.sha256(repr(plane.shape).encode())
+    sha.update(plane.tobytes())
     return sha.hexdigest()
 
 

@@ -62,7 +62,8 @@ def _folders(root: Path) -> Iterator[Item]:
     for one in classes:
         folders = [one, *sorted(p for p in one.rglob("*") if p.is_dir())]
         for folder in folders:
-            patient = folder.relative_to(one).as_posix() if folder != one else None
+            # Studies and series of one patient may have folders of their own within the patient's.
+            patient = folder.relative_to(one).parts[0] if folder != one else None
             files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
             yield from _read_together(files, one.name, patient, root)
 
