@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 
 from workbench.data.examples import Features, Support
-from workbench.errors import SupportError
 from workbench.evaluation.performance import Performance, performance
 from workbench.learners.base import Learner
 
@@ -65,13 +64,12 @@ def leave_one_patient_out(
     for done, patient in enumerate(order, start=1):
         mine = patients == patient
         rest = torch.from_numpy(np.flatnonzero(~mine))
-        try:
-            fold = known.subset(rest)
-        except SupportError:  # the only patient of a class: nothing is left to learn it from
-            continue
         rows = np.flatnonzero(mine)
-        probabilities[rows] = learner.adapt(fold).predict(features[torch.from_numpy(rows)]).probabilities
-        judged[rows] = True
+        # The only patient of a class cannot be judged: nothing is left to learn the class from.
+        if len(support.labels[rest].unique()) == support.way:
+            classifier = learner.adapt(known.subset(rest))
+            probabilities[rows] = classifier.predict(features[torch.from_numpy(rows)]).probabilities
+            judged[rows] = True
         if progress is not None:
             progress(done, len(order))
     return Estimate(
