@@ -7,10 +7,13 @@ poolings is averaged, so that the embedding has 64 numbers times at most 4 posit
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from workbench.backbones.pooling import Halve
 from workbench.backbones.registry import register
 from workbench.backbones.spec import Backbone, BackboneSpec
 
@@ -36,14 +39,40 @@ class WeightStandardisedConv2d(nn.Conv2d):
         return F.conv2d(x, weight, self.bias, padding=1)
 
 
+class BatchNormBlock(nn.Sequential):
+    """With frozen statistics, one convolution stands for convolution and BatchNorm.
+
+    A frozen normaliser multiplies and shifts each channel, so it is folded into the (much smaller) filters:
+    ``g (w * x - m) / s + b = (w g / s) * x + (b - g m / s)``. Gradients of any order reach w, g and b
+    through the folding, which is what makes MAML's inner loop affordable.
+    """
+
+    def __init__(
+        self, convolution: nn.Conv2d, norm: nn.BatchNorm2d, pooling: nn.MaxPool2d, rectifier: nn.ReLU
+    ) -> None:
+        super().__init__(convolution, norm, pooling, rectifier)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Feature maps of half the side."""
+        convolution, norm, pooling, rectifier = self
+        if self.training:
+            return cast(Tensor, rectifier(pooling(norm(convolution(x)))))
+        mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+        scale = cast(Tensor, norm.weight) * torch.rsqrt(variance + cast(float, norm.eps))
+        weight = cast(Tensor, convolution.weight) * scale[:, None, None, None]
+        maps = F.conv2d(x, weight, cast(Tensor, norm.bias) - mean * scale, padding=1)
+        return cast(Tensor, rectifier(pooling(maps)))
+
+
 def _block(inputs: int, outputs: int, normaliser: str) -> nn.Sequential:
+    # ReLU and maximum commute; after pooling there is a quarter to rectify.
+    end = (Halve(2), nn.ReLU())
     if normaliser == "weight-standardised":
-        layers: list[nn.Module] = [WeightStandardisedConv2d(inputs, outputs)]
-    elif normaliser == "group":
-        layers = [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.GroupNorm(8, outputs)]
-    else:
-        layers = [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)]
-    return nn.Sequential(*layers, nn.ReLU(inplace=False), nn.MaxPool2d(2))
+        return nn.Sequential(WeightStandardisedConv2d(inputs, outputs), *end)
+    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    if normaliser == "group":
+        return nn.Sequential(convolution, nn.GroupNorm(8, outputs), *end)
+    return BatchNormBlock(convolution, nn.BatchNorm2d(outputs), *end)
 
 
 class Conv4(Backbone):
