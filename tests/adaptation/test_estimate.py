@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -79,9 +81,7 @@ def test_a_condition_that_can_be_told_apart_is_estimated_so_with_its_uncertainty
 def test_labels_without_meaning_are_not_estimated_as_learned() -> None:
     support = _support(patients=20)
     rng = np.random.default_rng(0)
-    shuffled = Support(
-        support.inputs, torch.from_numpy(rng.permutation(support.labels.numpy())), support.classes, support.patients
-    )
+    shuffled = replace(support, labels=torch.from_numpy(rng.permutation(support.labels.numpy())))
     found = leave_one_patient_out(pixel_learner(), shuffled).performance.accuracy
     assert found is not None
     assert found.low < 0.5

@@ -62,7 +62,7 @@ def test_an_unreadable_file_is_named_and_the_rest_goes_on(tmp_path: Path) -> Non
 
 def test_one_class_only_is_refused(tmp_path: Path) -> None:
     picture(tmp_path / "benign" / "a.png", 0)
-    with pytest.raises(SupportError, match="one class only.*benign"):
+    with pytest.raises(SupportError, match=r"one class only.*benign"):
         read_examples(tmp_path)
 
 

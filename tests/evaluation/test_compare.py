@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.helpers import striped_cohort
+from tests.userfiles import pixel_learner, weights_file
+from workbench.data.episodes import EpisodeSpec
+from workbench.errors import CohortError, PlanError, WorkbenchError
+from workbench.evaluation import compare as comparing
+from workbench.evaluation.compare import compare, on_cohort, planned_conditions, why_seen
+from workbench.evaluation.contestants import Contestant, contestants
+from workbench.evaluation.episodic import evaluate_episodes
+from workbench.evaluation.tables import as_csv, as_json, as_markdown, check_ending
+from workbench.learners.files import describe
+
+pytestmark = pytest.mark.usefixtures("private_home")
+SPEC = EpisodeSpec(ways=2, shots=2, queries=3, seed=4)
+METHODS = ("prototypical", "linear-probe", "raw-pixels", "random-encoder")
+
+
+@pytest.fixture
+def entrants(tmp_path: Path) -> tuple[Contestant, ...]:
+    return contestants(weights_file(tmp_path / "tiny.safetensors"), METHODS)
+
+
+def test_baselines_are_learners_like_any_other(entrants: tuple[Contestant, ...]) -> None:
+    assert [(c.encoder, c.learner.name) for c in entrants] == [
+        ("tiny", "prototypical"),
+        ("tiny", "linear-probe"),
+        ("raw-pixels", "linear-probe"),
+        ("raw-pixels", "prototypical"),
+        ("random-encoder", "prototypical"),
+        ("random-encoder", "linear-probe"),
+    ]
+
+
+def test_an_unknown_method_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"'protonet'.*prototypical.*raw-pixels"):
+        contestants(weights_file(tmp_path / "tiny.safetensors"), ["protonet"])
+
+
+def test_rows_equal_the_plain_evaluation_of_each_learner(entrants: tuple[Contestant, ...]) -> None:
+    cohort = striped_cohort()
+    rows = on_cohort(entrants, cohort, SPEC, 20)
+    for entrant, row in zip(entrants, rows, strict=True):
+        plain = evaluate_episodes(entrant.learner, cohort, SPEC, 20)
+        assert row.accuracy.value == pytest.approx(plain.accuracy.mean())
+        assert row.auroc.value == pytest.approx(np.nanmean(plain.auroc))
+
+
+def test_the_gain_is_against_the_better_of_the_pixel_rows(entrants: tuple[Contestant, ...]) -> None:
+    rows = on_cohort(entrants, striped_cohort(), SPEC, 20)
+    best = max(row.accuracy.value for row in rows if row.encoder == "raw-pixels")
+    for row in rows:
+        if row.encoder == "raw-pixels":
+            assert row.gain is None
+        else:
+            assert row.gain is not None
+            assert row.gain.value == pytest.approx(row.accuracy.value - best)
+
+
+def test_an_interrupted_comparison_goes_on_where_it_stopped(
+    entrants: tuple[Contestant, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort, asked = striped_cohort(), []
+    whole = on_cohort(entrants[:1], cohort, replace(SPEC, seed=5), 30, fresh=True)
+    monkeypatch.setattr(comparing, "KEPT_EVERY", 10)
+    score = comparing.score
+
+    def interrupted(*arguments: object) -> object:
+        asked.append(1)
+        if len(asked) == 25:
+            raise KeyboardInterrupt
+        return score(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(comparing, "score", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        on_cohort(entrants[:1], cohort, replace(SPEC, seed=5), 30, fresh=True)
+    asked.clear()
+    monkeypatch.setattr(comparing, "score", lambda *a: (asked.append(1), score(*a))[1])
+    assert on_cohort(entrants[:1], cohort, replace(SPEC, seed=5), 30) == whole
+    assert len(asked) == 10
+    asked.clear()
+    on_cohort(entrants[:1], cohort, replace(SPEC, seed=5), 30)
+    assert not asked
+
+
+def test_other_images_are_not_answered_from_the_cache(entrants: tuple[Contestant, ...]) -> None:
+    cohort = striped_cohort()
+    first = on_cohort(entrants[:1], cohort, SPEC, 20)
+    noise = np.random.default_rng(0).integers(0, 255, cohort.images.shape).astype(np.uint8)
+    assert on_cohort(entrants[:1], replace(cohort, images=noise), SPEC, 20) != first
+
+
+def test_conditions_seen_in_training_or_validation_and_their_kin_are_not_held_out() -> None:
+    plan = yaml.safe_dump({"data": {"meta_validation": ["knee_oa_kl"], "meta_test": ["ham10000"]}})
+    record = replace(describe(pixel_learner()), conditions=("breastmnist",), plan=plan)
+    assert why_seen(record, "breastmnist") is not None
+    assert "same origin" in str(why_seen(record, "busi"))
+    assert why_seen(record, "knee_oa_kl") is not None
+    assert why_seen(record, "knee_osteoporosis") is None
+    assert planned_conditions(record) == ("ham10000",)
+
+
+def test_a_seen_condition_is_refused_unless_allowed_and_then_marked(tmp_path: Path, shared: Path) -> None:
+    path = weights_file(tmp_path / "tiny.safetensors", conditions=("breastmnist",))
+    entrants = contestants(path, ("prototypical", "raw-pixels"))
+    with pytest.raises(CohortError, match=r"breastmnist.*--allow-seen"):
+        compare(entrants, ["breastmnist"], SPEC, 5, shared / "data")
+    rows = compare(entrants, ["breastmnist"], SPEC, 5, shared / "data", allow_seen=True)
+    assert [row.seen for row in rows] == [True, False, False]
+    assert "seen in meta-training" in as_markdown(rows)
+
+
+def test_weights_without_held_out_conditions_ask_for_some() -> None:
+    with pytest.raises(CohortError, match="--conditions"):
+        planned_conditions(describe(pixel_learner()))
+
+
+def test_tables_hold_the_same_figures(entrants: tuple[Contestant, ...]) -> None:
+    rows = on_cohort(entrants, striped_cohort(), SPEC, 20)
+    values = json.loads(as_json(rows))
+    lines = list(csv.DictReader(io.StringIO(as_csv(rows))))
+    assert len(values) == len(lines) == len(rows)
+    for row, value, line in zip(rows, values, lines, strict=True):
+        assert value["accuracy"]["low"] == pytest.approx(row.accuracy.low)
+        assert float(line["accuracy_high"]) == pytest.approx(row.accuracy.high, abs=1e-6)
+        assert f"| {row.encoder} | {row.method} | {100 * row.accuracy.value:.1f} (" in as_markdown(rows)
+
+
+def test_an_unknown_ending_is_refused_before_any_episode() -> None:
+    with pytest.raises(WorkbenchError, match=r"\.csv, \.json, \.md"):
+        check_ending(Path("table.xlsx"))

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import workbench
+from tests.userfiles import class_folders, picture, weights_file
+from workbench.cli import app
+
+pytestmark = pytest.mark.usefixtures("private_home")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    return str(weights_file(tmp_path / "tiny.safetensors"))
+
+
+@pytest.fixture
+def model(tmp_path: Path, weights: str) -> str:
+    path = str(tmp_path / "model.safetensors")
+    found = run("adapt", str(class_folders(tmp_path / "support")), "--out", path, "--weights", weights)
+    assert found.exit_code == 0, found.output
+    return path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+def test_importing_the_package_and_asking_for_help_load_no_torch() -> None:
+    code = (
+        "import sys, workbench, workbench.cli\n"
+        "from typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(workbench.cli.app, ['--help']).exit_code == 0\n"
+        "sys.exit(bool({'torch', 'numpy', 'pydicom', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command", ["adapt", "predict", "evaluate", "train", "demo", "ui", "methods", "weights", "data"]
+)
+def test_every_command_has_help(command: str) -> None:
+    found = run(command, "--help")
+    assert found.exit_code == 0
+    assert "Usage" in found.output
+
+
+def test_five_lines_of_python_do_the_job(tmp_path: Path, weights: str) -> None:
+    class_folders(tmp_path / "support")
+    class_folders(tmp_path / "new", patients=2, seed=3)
+    learner = workbench.load(weights)
+    support = workbench.read_support(tmp_path / "support", learner)
+    model = learner.adapt(support)
+    labels = model.predict(workbench.read_scans(tmp_path / "new").scans).labels
+    assert labels == ("class 0", "class 0", "class 1", "class 1")
+
+
+def test_a_refused_file_of_a_support_is_warned_about(tmp_path: Path, weights: str) -> None:
+    class_folders(tmp_path / "support")
+    (tmp_path / "support" / "class 0" / "broken.png").write_bytes(b"x")
+    with pytest.warns(UserWarning, match=r"class 0/broken\.png"):
+        workbench.read_support(tmp_path / "support", workbench.load(weights))
+
+
+def test_adapting_says_what_it_learned_from_and_estimates(tmp_path: Path, weights: str) -> None:
+    support = class_folders(tmp_path / "support")
+    (support / "class 0" / "broken.png").write_bytes(b"x")
+    out = tmp_path / "m.safetensors"
+    found = run("adapt", str(support), "--out", str(out), "--weights", weights)
+    assert found.exit_code == 0
+    assert out.is_file()
+    assert "class 0: 6 patients" in found.stdout
+    assert "100 % (74-100 %, n = 12)" in found.stdout
+    assert "For research use" in found.stdout
+    assert "class 0/broken.png" in found.stderr
+
+
+def test_another_method_is_adapted_with_on_request(tmp_path: Path, weights: str) -> None:
+    support, out = class_folders(tmp_path / "support"), tmp_path / "m.safetensors"
+    found = run(
+        "adapt",
+        str(support),
+        "--out",
+        str(out),
+        "--weights",
+        weights,
+        "--method",
+        "linear-probe",
+        "--no-estimate",
+    )
+    assert "Adapted with linear-probe" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--method", "magic"), "Unknown method 'magic'"),
+        (("--weights", "nowhere.safetensors"), "nowhere.safetensors: there is no such file"),
+        ((), "one class only"),
+    ],
+)
+def test_a_mistake_is_one_message_without_a_traceback(
+    tmp_path: Path, weights: str, arguments: tuple[str, ...], message: str
+) -> None:
+    picture(tmp_path / "support" / "only" / "a.png", 1)
+    given = ("--weights", weights, *arguments) if "--weights" not in arguments else arguments
+    found = run("adapt", str(tmp_path / "support"), "--out", str(tmp_path / "m.safetensors"), *given)
+    assert found.exit_code == 2
+    assert message in " ".join(found.stderr.split())
+    assert "Traceback" not in found.output
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_json_readings_keep_their_form_and_the_rest_goes_on(tmp_path: Path, weights: str, model: str) -> None:
+    class_folders(tmp_path / "new", patients=1, seed=3)
+    (tmp_path / "new" / "broken.png").write_bytes(b"x")
+    found = run("predict", model, str(tmp_path / "new"), "--format", "json", "--weights", weights)
+    assert found.exit_code == 0
+    readings = {entry["file"]: entry for entry in json.loads(found.stdout)}
+    assert set(readings["broken.png"]) == {"file", "error"}
+    reading = readings["class 1/1.png"]
+    assert set(reading) == {"file", "label", "probabilities", "findings"}
+    assert reading["label"] == "class 1"
+    assert set(reading["probabilities"]) == {"class 0", "class 1"}
+    assert sum(reading["probabilities"].values()) == pytest.approx(1)
+
+
+def test_csv_readings_start_no_formula(tmp_path: Path, weights: str, model: str) -> None:
+    picture(tmp_path / "new" / "=1+1.png", 1)
+    out = tmp_path / "readings.csv"
+    found = run("predict", model, str(tmp_path / "new"), "-f", "csv", "-o", str(out), "--weights", weights)
+    assert found.exit_code == 0
+    (row,) = csv.DictReader(io.StringIO(out.read_text(encoding="utf-8")))
+    assert row["file"] == "'=1+1.png"
+    assert float(row["p(class 0)"]) + float(row["p(class 1)"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_table_shows_every_file(tmp_path: Path, weights: str, model: str) -> None:
+    class_folders(tmp_path / "new", patients=2, seed=3)
+    found = run("predict", model, str(tmp_path / "new"), "--weights", weights)
+    for name in ("class 0/0.png", "class 1/3.png"):
+        assert name in found.stdout
+    assert "Not for diagnostic use" in found.stdout
+
+
+def test_predicting_fails_only_if_nothing_could_be_read(tmp_path: Path, weights: str, model: str) -> None:
+    found = run("predict", model, str(tmp_path / "gone.png"), "--format", "json", "--weights", weights)
+    assert found.exit_code == 1
+    assert "error" in json.loads(found.stdout)[0]
+    assert "gone.png" in found.stderr
+
+
+def test_a_model_without_its_weights_says_so(tmp_path: Path, model: str) -> None:
+    found = run("predict", model, str(tmp_path))
+    assert found.exit_code == 2
+    assert "--weights" in found.stderr
+
+
+def test_a_cohort_is_evaluated_and_reported(tmp_path: Path, weights: str, model: str) -> None:
+    class_folders(tmp_path / "cohort", patients=4, seed=8)
+    report = tmp_path / "report.html"
+    found = run("evaluate", model, str(tmp_path / "cohort"), "--report", str(report), "--weights", weights)
+    assert found.exit_code == 0
+    assert "100 % (63-100 %, n = 8)" in found.stdout
+    assert "For research use" in report.read_text(encoding="utf-8")
+
+
+def test_a_cohort_with_support_scans_is_refused(tmp_path: Path, weights: str, model: str) -> None:
+    found = run("evaluate", model, str(tmp_path / "support"), "--weights", weights)
+    assert found.exit_code == 2
+    assert "class 0/0.png" in found.stderr
+
+
+def test_methods_are_compared_on_held_out_conditions(tmp_path: Path, weights: str, shared: Path) -> None:
+    out = tmp_path / "table.json"
+    found = run(
+        *("evaluate", "--conditions", "dental_root_xray", "--methods", "prototypical,raw-pixels"),
+        *("--episodes", "4", "--weights", weights, "--data", str(shared / "data"), "--out", str(out)),
+    )
+    assert found.exit_code == 0, found.output
+    assert [row["encoder"] for row in json.loads(out.read_text())] == ["tiny", "raw-pixels", "raw-pixels"]
+
+
+def test_training_reports_a_bad_plan_by_its_field(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text("name: x\nmethod: {name: prototypical}\ndata: {}\n")
+    found = run("train", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "run"))
+    assert found.exit_code == 2
+    assert "plan.yaml" in found.stderr
+
+
+def test_the_demonstration_reports_from_the_command_line(tmp_path: Path, weights: str) -> None:
+    found = run("demo", "--offline", "--out", str(tmp_path / "demo"), "--weights", weights)
+    assert found.exit_code == 0
+    assert "Phantoms" in found.stdout
+    assert "n = 40" in found.stdout
+    assert (tmp_path / "demo" / "report.html").is_file()
