@@ -164,7 +164,9 @@ def _listen(host: str, port: int) -> socket.socket:
         except OSError as error:
             listening.close()
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise WorkbenchError(f"{host}:{candidate} cannot be listened on: {error.strerror}.") from error
+                raise WorkbenchError(
+                    f"{host}:{candidate} cannot be listened on: {error.strerror}."
+                ) from error
     raise WorkbenchError(f"No port from {port} on is free. Choose another with --port.")
 
 
@@ -206,7 +208,9 @@ def _add_exports(app: FastAPI, sessions: Sessions, cookie: str) -> None:
 
 
 def _download(text: str, media_type: str, name: str) -> Response:
-    return Response(text, media_type=media_type, headers={"content-disposition": f'attachment; filename="{name}"'})
+    return Response(
+        text, media_type=media_type, headers={"content-disposition": f'attachment; filename="{name}"'}
+    )
 
 
 def _nothing() -> Response:

@@ -6,12 +6,12 @@ the screens then show. Nothing of a session is kept in the page itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from ui import work
 from ui.progress import Done, Report, watch
@@ -22,18 +22,19 @@ from ui.session import MAX_CLASSES, MIN_CLASSES, Session, Sessions
 from ui.views.adapt import AdaptView
 from ui.views.base import Updates, View, html, text
 from ui.views.condition import ConditionView
-from ui.views.read import AS_STORED, CUSTOM, ReadView
+from ui.views.read import AS_STORED, CUSTOM, ReadView, presets
 from ui.views.scans import ScansView
 from ui.work import Engine
 from workbench.errors import WorkbenchError
 from workbench.imaging.display import WINDOW_PRESETS
 
+_SLOW_AT_ONCE = 2
 _ENDED = "The session has ended. Reload the page to begin again."
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-# With a slider the last position counts, not every one on the way.
-_LAST: dict[str, Any] = {**_QUIET, "trigger_mode": "always_last"}
 
-Handler = Callable[..., Any]
+# Gradio's events are untyped: what a component hands to its handler is known only to who wires the two.
+Listen = Callable[..., object]
+Handler = Callable[..., Updates]
+SlowHandler = Callable[..., Iterator[Updates]]
 
 
 class Page:
@@ -62,29 +63,38 @@ class Page:
         self.blocks.queue(default_concurrency_limit=8, max_size=64)
 
     @property
-    def _outputs(self) -> list[Any]:
-        parts: list[Any] = [self.header, self.steps, self.notice]
+    def _outputs(self) -> list[Block]:
+        parts: list[Block] = [self.header, self.steps, self.notice]
         for view in self.views:
             parts += [view.column, *view.components()]
         return parts
 
-    def show(self, session: Session) -> dict[Any, Any]:
+    def show(self, session: Session) -> Updates:
         """Everything on the screen the session is at."""
-        frame = {
+        frame: dict[Block, object] = {
             self.header: chrome.header(session),
             self.steps: chrome.steps(session),
             self.notice: notice("warning", session.notice),
         }
-        columns = {view.column: gr.Column(visible=i == session.step) for i, view in enumerate(self.views)}
+        columns: dict[Block, object] = {
+            view.column: gr.Column(visible=i == session.step) for i, view in enumerate(self.views)
+        }
         return {**frame, **columns, **self.views[session.step].show(session)}
 
     def _session(self, request: gr.Request) -> Session | None:
         return self._sessions.find(read_cookie(request.headers.get("cookie", ""), self._cookie))
 
-    def _on(self, listen: Handler, handler: Handler, inputs: list[Any] | None = None, **how: Any) -> None:
-        """Listen to an event; the handler gets the session first, and errors become a line on the screen."""
+    def _on(self, listen: Listen, handler: Handler, inputs: Sequence[Block] = (), last: bool = False) -> None:
+        """Listen to an event; errors become a line on the screen.
 
-        def handle(request: gr.Request, *given: Any) -> Updates:
+        Args:
+            listen: the component's event.
+            handler: gets the session, then the inputs' values.
+            inputs: whose values it gets.
+            last: with a slider the last position counts, not every one on the way.
+        """
+
+        def handle(request: gr.Request, *given: object) -> Updates:
             session = self._session(request)
             if session is None:
                 return {self.notice: notice("warning", _ENDED)}
@@ -95,7 +105,15 @@ class Page:
                 session.notice = str(error)
                 return {self.notice: notice("warning", str(error))}
 
-        listen(handle, inputs, self._outputs, **{**_QUIET, **how})
+        mode = "always_last" if last else "once"
+        listen(
+            handle,
+            list(inputs),
+            self._outputs,
+            show_progress="hidden",
+            api_visibility="private",
+            trigger_mode=mode,
+        )
 
     def _on_html(self, component: gr.HTML, handler: Callable[[Session, str, str], Updates]) -> None:
         """Listen to the buttons inside an HTML component; the handler gets action and value."""
@@ -106,12 +124,20 @@ class Page:
                 return {self.notice: notice("warning", _ENDED)}
             return handler(session, str(event._data.get("action", "")), str(event._data.get("value", "")))
 
-        component.click(handle, None, self._outputs, **_QUIET)
+        component.click(handle, None, self._outputs, show_progress="hidden", api_visibility="private")
 
-    def _on_slow(self, listen: Handler, handler: Handler, inputs: list[Any], **how: Any) -> None:
-        """Listen to an event whose handler yields what the screen shows on the way."""
+    def _on_slow(
+        self, listen: Listen, handler: SlowHandler, inputs: Sequence[Block] = (), files: bool = False
+    ) -> None:
+        """Listen to an event whose handler yields what the screen shows on the way; see `_on`.
 
-        def handle(request: gr.Request, *given: Any) -> Iterator[Updates]:
+        Args:
+            listen, handler, inputs: see `_on`.
+            files: hand over what the page says about its uploads as it stands, unchecked by Gradio; the
+                session knows which of them are its own.
+        """
+
+        def handle(request: gr.Request, *given: object) -> Iterator[Updates]:
             session = self._session(request)
             if session is None:
                 yield {self.notice: notice("warning", _ENDED)}
@@ -123,7 +149,15 @@ class Page:
                 session.notice = str(error)
                 yield self.show(session)
 
-        listen(handle, inputs, self._outputs, **{**_QUIET, **how})
+        listen(
+            handle,
+            list(inputs),
+            self._outputs,
+            show_progress="hidden",
+            api_visibility="private",
+            preprocess=not files,
+            concurrency_limit=_SLOW_AT_ONCE,
+        )
 
     def _wire(self) -> None:
         condition, scans, adapt, read = self.condition, self.scans, self.adapt, self.read
@@ -135,27 +169,27 @@ class Page:
             self._on(listen, self._name, named)
         self._on(condition.more.click, partial(self._resize, 1), named)
         self._on(condition.fewer.click, partial(self._resize, -1), named)
-        self._on_slow(condition.demo.click, self._demo, [])
+        self._on_slow(condition.demo.click, self._demo)
         self._on(condition.reset.click, self._reset)
 
         for index in range(MAX_CLASSES):
             drop = scans.drops[index]
-            self._on_slow(drop.upload, partial(self._label, index), [drop], preprocess=False)
+            self._on_slow(drop.upload, partial(self._label, index), [drop], files=True)
             self._on_html(scans.heads[index], self._edit_tray)
             self._on_html(scans.trays[index], self._edit_tray)
         self._on(scans.forward.click, partial(self._step, 2))
 
-        self._on_slow(adapt.adapt.click, self._adapt, [adapt.method], concurrency_limit=1)
+        self._on_slow(adapt.adapt.click, self._adapt, [adapt.method])
         self._on(adapt.forward.click, partial(self._step, 3))
 
-        self._on_slow(read.drop.upload, self._read, [read.drop], preprocess=False)
-        self._on_slow(read.offer.click, self._read_offered, [])
+        self._on_slow(read.drop.upload, self._read, [read.drop], files=True)
+        self._on_slow(read.offer.click, self._read_offered)
         self._on_html(read.worklist, self._select)
         self._on_html(read.reading, self._compare)
-        self._on(read.slice.input, self._slice, [read.slice], **_LAST)
-        self._on(read.preset.input, self._preset, [read.preset], **_LAST)
+        self._on(read.slice.input, self._slice, [read.slice], last=True)
+        self._on(read.preset.input, self._preset, [read.preset], last=True)
         for slider in (read.centre, read.width):
-            self._on(slider.input, self._window, [read.centre, read.width], **_LAST)
+            self._on(slider.input, self._window, [read.centre, read.width], last=True)
 
     def _go(self, session: Session, action: str, value: str) -> Updates:
         return self._step(int(value), session) if value.isdecimal() else self.show(session)
@@ -178,10 +212,15 @@ class Page:
     def _resize(self, change: int, session: Session, title: str, *names: str) -> Updates:
         count = min(max(len(session.trays) + change, MIN_CLASSES), MAX_CLASSES)
         work.resize(session, count)
-        boxes = {
+        boxes: dict[Block, object] = {
             box: gr.Textbox(visible=i < count) for i, box in enumerate(self.condition.names)
         }
-        return {**boxes, **self.condition.counts(count), self.condition.said: "", self.steps: chrome.steps(session)}
+        return {
+            **boxes,
+            **self.condition.counts(count),
+            self.condition.said: "",
+            self.steps: chrome.steps(session),
+        }
 
     def _reset(self, session: Session) -> Updates:
         with session.lock:
@@ -192,13 +231,18 @@ class Page:
         said = self.condition.demo_said
         for event in watch(partial(work.load_demo, session, self._engine)):
             if not isinstance(event, Done):
-                yield {said: tray.reading(event.done, event.total), self.condition.demo: gr.Button(interactive=False)}
+                yield {
+                    said: tray.reading(event.done, event.total),
+                    self.condition.demo: gr.Button(interactive=False),
+                }
         session.step = 2
         yield {**self.show(session), self.condition.demo: gr.Button(interactive=True), said: ""}
 
-    def _label(self, index: int, session: Session, files: Any) -> Iterator[Updates]:
+    def _label(self, index: int, session: Session, files: object) -> Iterator[Updates]:
         yield {self.scans.drops[index]: None}
-        task = partial(work.label_files, session, index, work.take_uploads(session, _paths(files)))
+        task = partial(
+            work.label_files, session, self._engine, index, work.take_uploads(session, _paths(files))
+        )
         for event in watch(task):
             if not isinstance(event, Done):
                 shown = tray.reading(event.done, event.total) + tray.body(session.trays[index])
@@ -224,7 +268,7 @@ class Page:
                 yield {view.said: said, view.adapt: gr.Button(interactive=False)}
         yield self.show(session)
 
-    def _read(self, session: Session, files: Any) -> Iterator[Updates]:
+    def _read(self, session: Session, files: object) -> Iterator[Updates]:
         yield {self.read.drop: None}
         yield from self._reading(
             session, partial(work.read_new, session, work.take_uploads(session, _paths(files)))
@@ -257,11 +301,12 @@ class Page:
         return self.read.image(session)
 
     def _preset(self, session: Session, name: str) -> Updates:
-        if name == CUSTOM or session.case is None:
-            return {}
+        # The choice may have been made for the case before: its presets are not this one's.
+        if session.case is None or name == CUSTOM or name not in presets(session.case):
+            return self.read.image(session)
         window = None if name == AS_STORED else WINDOW_PRESETS[name]
         work.look(session, lambda c: replace(c, window=window))
-        return {**self.read.image(session), **self.read.sliders(session.case)}
+        return {**self.read.image(session), **self.read.window(session.case)}
 
     def _window(self, session: Session, centre: float, width: float) -> Updates:
         window = (float(centre), max(float(width), 1e-6))
@@ -279,8 +324,7 @@ def _adapting(done: int, total: int) -> str:
     )
 
 
-def _paths(files: Any) -> list[str]:
+def _paths(files: object) -> list[str]:
     """Paths in what the page says it uploaded."""
     listed = files if isinstance(files, list) else [files] if files else []
     return [str(one["path"]) for one in listed if isinstance(one, dict) and "path" in one]
-

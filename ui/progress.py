@@ -51,7 +51,7 @@ def watch(task: Callable[[Report], T]) -> Iterator[Progress | Done[T]]:
     def work() -> None:
         try:
             results.append(task(board.report))
-        except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
+        except BaseException as error:  # raised again below, in the caller's thread
             errors.append(error)
         finally:
             board.finished.set()

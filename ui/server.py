@@ -10,17 +10,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.session import Session, Sessions
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 UPLOAD = "/gradio_api/upload"
 _PAGES = frozenset({"/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/health"})
@@ -69,12 +64,12 @@ class Gate:
         cookie: its name; it carries the port, because browsers share cookies between ports.
     """
 
-    def __init__(self, app: App, sessions: Sessions, cookie: str) -> None:
+    def __init__(self, app: ASGIApp, sessions: Sessions, cookie: str) -> None:
         self._app = app
         self._sessions = sessions
         self._cookie = cookie
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)

@@ -20,7 +20,7 @@ import numpy as np
 from workbench.adaptation.estimate import Estimate
 from workbench.adaptation.model import AdaptedModel
 from workbench.errors import ScanRefused
-from workbench.imaging.scan import Scan
+from workbench.imaging.scan import Finding, Scan
 from workbench.learners import CaseReading
 
 MAX_SESSIONS = 24
@@ -39,6 +39,7 @@ class HeldScan:
         scan: its pixels are mapped from the session's folder.
         identity: keyed hash of the pixels; equal for copies.
         patient: pseudonymous key; the identity where the file names no patient.
+        findings: of reading the file and of turning it into the model's input.
         picture: thumbnail as a data URI.
     """
 
@@ -46,6 +47,7 @@ class HeldScan:
     scan: Scan
     identity: str
     patient: str
+    findings: tuple[Finding, ...]
     picture: str
 
 
@@ -155,7 +157,7 @@ class Session:
         return replace(scan, pixels=np.load(path, mmap_mode="r"))
 
     def outdate(self) -> None:
-        """Drop the classifier, because the labelled scans changed; new scans are read again after the next."""
+        """Drop the classifier, because the labelled scans changed; new scans wait to be read again."""
         self.adapted = None
 
 

@@ -17,7 +17,9 @@ _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 def theme() -> gr.themes.Base:
     """The reading-room theme; its colours are the custom properties of ``base.css``, dark and light."""
-    made = gr.themes.Base(font=list(_SANS), font_mono=list(_MONO), radius_size="sm", spacing_size="md", text_size="md")
+    made = gr.themes.Base(
+        font=list(_SANS), font_mono=list(_MONO), radius_size="sm", spacing_size="md", text_size="md"
+    )
     colours = {
         "body_background_fill": "var(--wb-ground)",
         "body_text_color": "var(--wb-text)",

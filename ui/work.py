@@ -9,6 +9,7 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ui.progress import Report
 from ui.render.pictures import thumbnail_uri
@@ -18,11 +19,13 @@ from workbench.adaptation.estimate import leave_one_patient_out
 from workbench.data.examples import Example
 from workbench.data.folders import read_examples
 from workbench.errors import ModelFileError, ScanRefused, SupportError
-from workbench.imaging import ReadResult, Scan, read_scans
+from workbench.imaging import ReadResult, Recipe, Scan, read_scans
+from workbench.imaging.recipe import recipe_findings
 from workbench.learners import learners
 from workbench.learners.files import LoadedLearner
 from workbench.weights import DEFAULT
 
+T = TypeVar("T")
 NEIGHBOURS = 4
 MAX_NAME = 60
 
@@ -108,7 +111,7 @@ def take_uploads(session: Session, paths: Sequence[str]) -> dict[Path, str]:
     return taken
 
 
-def label_files(session: Session, index: int, files: dict[Path, str], report: Report) -> None:
+def label_files(session: Session, engine: Engine, index: int, files: dict[Path, str], report: Report) -> None:
     """Read files into a class's tray; refused ones are listed, and the others go on."""
     result = _read(files, report)
     with session.lock:
@@ -117,7 +120,7 @@ def label_files(session: Session, index: int, files: dict[Path, str], report: Re
         tray = session.trays[index]
         tray.refused += result.refused
         first = {held.identity: (held, tray.name) for tray in session.trays for held in tray.scans}
-        for held in (_hold(session, scan) for scan in result.scans):
+        for held in (_hold(session, engine.record.recipe, scan) for scan in result.scans):
             if held.identity in first:
                 tray.refused.append(_copy_of(*first[held.identity], held, tray.name))
                 continue
@@ -179,7 +182,11 @@ def adapt(session: Session, engine: Engine, method: str, report: Report) -> None
         if [(tray.name, tuple(tray.scans)) for tray in session.trays] != trays:
             raise SupportError("The labelled scans changed meanwhile. Adapt again.")
         session.method, session.adapted = method, adapted
-        session.cases = _cases([case.held for case in session.cases], adapted)
+        before = [case.held for case in session.cases]
+        fitting, refused = _fitting(adapted, before, [held.scan for held in before])
+        session.cases = _cases(fitting, adapted)
+        session.refused_cases += refused
+        session.selected = 0
 
 
 def read_new(session: Session, files: dict[Path, str], report: Report) -> None:
@@ -192,11 +199,15 @@ def read_new(session: Session, files: dict[Path, str], report: Report) -> None:
     if adapted is None:
         raise SupportError("Adapt to the labelled scans first.")
     result = _read(files, report)
-    cases = _cases([_hold(session, scan) for scan in result.scans], adapted)
+    fitting, refused = _fitting(adapted, result.scans, result.scans)
+    recipe = adapted.model.classifier.learner.recipe
+    cases = _cases([_hold(session, recipe, scan) for scan in fitting], adapted)
     with session.lock:
-        session.refused_cases += result.refused
+        session.refused_cases += [*result.refused, *refused]
         if session.adapted is not adapted:
-            raise SupportError("The labelled scans changed meanwhile. Adapt again, then drop the new scans again.")
+            raise SupportError(
+                "The labelled scans changed meanwhile. Adapt again, then drop the new scans again."
+            )
         if cases:
             session.selected = len(session.cases)
         session.cases += cases
@@ -227,7 +238,7 @@ def load_demo(session: Session, engine: Engine, report: Report) -> None:
         session.trays = [Tray(name) for name in demo.classes]
         for example in labelled.examples:
             tray = session.trays[demo.classes.index(example.label)]
-            tray.scans.append(_hold(session, example.scan))
+            tray.scans.append(_hold(session, engine.record.recipe, example.scan))
         session.offered = dict(zip(demo.cases, demo.truth, strict=True))
 
 
@@ -243,9 +254,8 @@ def read_offered(session: Session, report: Report) -> None:
     read_new(session, {path: path.name for path in offered}, report)
     with session.lock:
         by_name = {path.name: label for path, label in offered.items()}
-        session.truth |= {
-            case.held.identity: by_name[case.held.scan.provenance.source] for case in session.cases[first:]
-        }
+        for case in session.cases[first:]:
+            session.truth[case.held.identity] = by_name[case.held.scan.provenance.source]
 
 
 def save_model(session: Session) -> Path:
@@ -270,11 +280,28 @@ def _read(files: dict[Path, str], report: Report) -> ReadResult:
             path.unlink(missing_ok=True)
 
 
-def _hold(session: Session, scan: Scan) -> HeldScan:
+def _hold(session: Session, recipe: Recipe, scan: Scan) -> HeldScan:
     # A scan whose file names no patient counts as a patient of its own; copies share it.
     identity = models.scan_key(scan)
-    picture = thumbnail_uri(scan)
-    return HeldScan(secrets.token_hex(6), session.hold(scan), identity, scan.patient or identity, picture)
+    findings = scan.findings + recipe_findings(scan, recipe)
+    return HeldScan(
+        key=secrets.token_hex(6),
+        scan=session.hold(scan),
+        identity=identity,
+        patient=scan.patient or identity,
+        findings=findings,
+        picture=thumbnail_uri(scan),
+    )
+
+
+def _fitting(
+    adapted: Adapted, items: Sequence[T], scans: Sequence[Scan]
+) -> tuple[list[T], list[ScanRefused]]:
+    """Items whose scans are of the modality that the model was adapted to, and refusals of the others."""
+    record = adapted.model.record
+    judged = [models.other_modality(record, scan, scan.provenance.source) for scan in scans]
+    kept = [item for item, refusal in zip(items, judged, strict=True) if refusal is None]
+    return kept, [refusal for refusal in judged if refusal is not None]
 
 
 def _copy_of(first: HeldScan, label: str, other: HeldScan, other_label: str) -> ScanRefused:

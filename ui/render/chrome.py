@@ -30,9 +30,11 @@ def header(session: Session) -> str:
     <h1>Few-shot diagnosis workbench</h1></div>
   <div class="wb-condition">{condition}</div>
   <div class="wb-tools">
-    <button type="button" class="wb-button wb-quiet" data-local="theme" aria-label="Switch between dark and light">
+    <button type="button" class="wb-button wb-quiet" data-local="theme"
+      aria-label="Switch between dark and light">
       <span class="wb-when-dark">Light</span><span class="wb-when-light">Dark</span></button>
-    <button type="button" class="wb-button wb-quiet" data-local="keys" aria-haspopup="dialog">Keyboard</button>
+    <button type="button" class="wb-button wb-quiet" data-local="keys"
+      aria-haspopup="dialog">Keyboard</button>
   </div>
 </div>"""
 

@@ -34,7 +34,7 @@ def _headline(result: Performance) -> str:
     accuracy = result.accuracy
     if accuracy is None:
         return (
-            f'<div class="wb-headline"><p class="wb-verdict">Too few to say</p>'
+            '<div class="wb-headline"><p class="wb-verdict">Too few to say</p>'
             "<p>Every class needs at least two patients before the model can be tried on a patient "
             "it has not seen. Add scans of other patients.</p></div>"
         )
@@ -63,11 +63,12 @@ def _scale(value: Proportion, chance: float) -> str:
     low, high, here = 100 * value.low, 100 * value.high, 100 * value.value
     spoken = f"{percent(value.value)} %, 95 % interval {interval(value)}; guessing {percent(chance)} %"
     return (
-        f'<div class="wb-scale" role="img" aria-label="{spoken}"><i class="wb-chance" style="left:{100 * chance:.1f}%">'
-        f'<span>guessing</span></i><i class="wb-range" style="left:{low:.1f}%;width:{high - low:.1f}%"></i>'
+        f'<div class="wb-scale" role="img" aria-label="{spoken}">'
+        f'<i class="wb-chance" style="left:{100 * chance:.1f}%"><span>guessing</span></i>'
+        f'<i class="wb-range" style="left:{low:.1f}%;width:{high - low:.1f}%"></i>'
         f'<i class="wb-point" style="left:{here:.1f}%"></i>'
         '<span class="wb-tick" style="left:0">0</span><span class="wb-tick" style="left:50%">50</span>'
-        '<span class="wb-tick" style="left:100%">100 %</span></div>'
+        '<span class="wb-tick wb-last" style="left:100%">100 %</span></div>'
     )
 
 
@@ -78,16 +79,18 @@ def _table(result: Performance) -> str:
         shown = "–" if value is None else f"{int(counts[index])} of {int(counts.sum())}"
         limits = TOO_FEW if value is None else f"{percent(value.value)} % ({interval(value)})"
         rows.append(
-            f'<tr><th scope="row"><span class="wb-swatch wb-class-{index}"></span>{esc(name)}</th>'
+            f'<tr><th scope="row"><div class="wb-named"><span class="wb-swatch wb-class-{index}"></span>'
+            f"{esc(name)}</div></th>"
             f"<td>{shown}</td><td>{limits}</td></tr>"
         )
     more = "".join(
-        f'<div><dt>{name}</dt><dd>{esc(said(value))}</dd></div>'
+        f"<div><dt>{name}</dt><dd>{esc(said(value))}</dd></div>"
         for name, value in (("Balanced accuracy", result.balanced_accuracy), ("AUROC", result.auroc))
     )
     return (
-        '<div class="wb-panel"><h3>Per class</h3><table class="wb-table"><thead><tr><th scope="col">Class</th>'
-        '<th scope="col">Patients read right</th><th scope="col">Sensitivity (95 % interval)</th></tr></thead>'
+        '<div class="wb-panel"><h3>Per class</h3><table class="wb-table"><thead><tr>'
+        '<th scope="col">Class</th><th scope="col">Read right</th>'
+        '<th scope="col">Sensitivity (95 % interval)</th></tr></thead>'
         f'<tbody>{"".join(rows)}</tbody></table><dl class="wb-figures">{more}</dl></div>'
     )
 
@@ -98,7 +101,8 @@ def _confusion(result: Performance) -> str:
     rows = []
     for index, name in enumerate(result.classes):
         cells = "".join(
-            f'<td class="{"wb-right" if index == column else "wb-wrong"}" style="--share:{count / most:.2f}">{count}</td>'
+            f'<td class="{"wb-right" if index == column else "wb-wrong"}" '
+            f'style="--share:{count / most:.2f}">{count}</td>'
             for column, count in enumerate(result.confusion[index].tolist())
         )
         rows.append(f'<tr><th scope="row">{esc(name)}</th>{cells}</tr>')
@@ -114,6 +118,6 @@ def _unjudged(adapted: Adapted) -> str:
     if not left:
         return ""
     return (
-        f'<p class="wb-aside">{icon("info")}<span>{plural(left, "scan")} could not be tried: the class has no '
-        "other patient to learn from.</span></p>"
+        f'<p class="wb-aside">{icon("info")}<span>{plural(left, "scan")} could not be tried: '
+        "the class has no other patient to learn from.</span></p>"
     )

@@ -61,7 +61,7 @@ def notice(state: str, text: str) -> str:
 def findings(items: tuple[Finding, ...]) -> str:
     """Findings of a scan as a list: what a person should know, and the fix."""
     return "".join(
-        f'<li>{icon("warning" if item.severity is Severity.WARNING else "info")}'
+        f"<li>{icon('warning' if item.severity is Severity.WARNING else 'info')}"
         f"<span>{esc(item.message)}{_fix(item.fix)}</span></li>"
         for item in sorted(items, key=lambda item: item.severity is not Severity.WARNING)
     )
@@ -70,9 +70,15 @@ def findings(items: tuple[Finding, ...]) -> str:
 def refusals(items: list[ScanRefused]) -> str:
     """Files that could not be read: name, reason and fix."""
     return "".join(
-        f'<li>{icon("refused")}<span><b>{esc(item.source)}</b> {esc(item.reason)}{_fix(item.fix)}</span></li>'
+        f'<li>{icon("refused")}<span><b title="{esc(item.source)}">{esc(short(item.source))}</b> '
+        f"{esc(item.reason)}{_fix(item.fix)}</span></li>"
         for item in items
     )
+
+
+def short(name: str) -> str:
+    """A file's name that fits a line; the middle of a long one is left out."""
+    return name if len(name) <= 40 else f"{name[:18]}…{name[-20:]}"
 
 
 def state_of(items: tuple[Finding, ...]) -> str:

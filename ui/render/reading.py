@@ -57,13 +57,12 @@ def reading(session: Session) -> str:
 
 def exports(session: Session) -> str:
     """Links to what can be taken away."""
-    model = '<a class="wb-button wb-quiet" href="/export/model.safetensors" download>Save model</a>'
-    if not session.cases:
-        return f'<div class="wb-exports">{model}</div>'
-    return (
-        '<div class="wb-exports"><a class="wb-button wb-quiet" href="/export/readings.csv" download>Readings CSV</a>'
-        f'<a class="wb-button wb-quiet" href="/export/readings.json" download>Readings JSON</a>{model}</div>'
-    )
+    readings = _link("readings.csv", "CSV") + _link("readings.json", "JSON") if session.cases else ""
+    return f'<div class="wb-exports"><span>Save</span>{readings}{_link("model.safetensors", "Model")}</div>'
+
+
+def _link(name: str, label: str) -> str:
+    return f'<a class="wb-button wb-quiet" href="/export/{name}" download title="{name}">{label}</a>'
 
 
 def _row(session: Session, number: int, case: Case) -> str:
@@ -87,11 +86,12 @@ def _pane(
 ) -> str:
     name = held.scan.provenance.source
     slices = held.scan.pixels.shape[0]
-    at = f"slice {min(slice_index, slices - 1) + 1} of {slices}" if slices > 1 else ""
+    at = f"<span>slice {min(slice_index, slices - 1) + 1} of {slices}</span>" if slices > 1 else ""
     return (
         f'<figure class="wb-pane"><img src="{view_uri(held.scan, window, slice_index)}" alt="{esc(name)}" '
         f'draggable="false"><figcaption><b>{esc(title)}</b><span>{esc(name)}</span></figcaption>'
-        f'<div class="wb-corner"><span>{esc(describe(held))}</span><span>{esc(patient)}</span><span>{at}</span></div></figure>'
+        f'<div class="wb-corner"><span>{esc(describe(held))}</span><span>{esc(patient)}</span>{at}</div>'
+        "</figure>"
     )
 
 
@@ -112,15 +112,18 @@ def _neighbours(case: Case, adapted: Adapted) -> str:
     cards = []
     for near in case.reading.neighbours:
         held = adapted.scans[near.index]
+        name = held.scan.provenance.source
+        told = f"{near.label} · distance {near.distance:.2f} · {name}"
         pressed = str(case.compared == near.index).lower()
         cards.append(
             f'<button type="button" class="wb-near" data-action="compare" data-value="{near.index}" '
-            f'aria-pressed="{pressed}" title="{esc(held.scan.provenance.source)}"><img src="{held.picture}" '
-            f'alt="{esc(held.scan.provenance.source)}"><span><i class="wb-swatch wb-class-{order[near.label]}"></i>'
-            f"{esc(near.label)}</span><small>distance {near.distance:.2f}</small></button>"
+            f'aria-pressed="{pressed}" title="{esc(told)}"><img src="{held.picture}" alt="{esc(name)}">'
+            f'<span><i class="wb-swatch wb-class-{order[near.label]}"></i>'
+            f"{esc(near.label)}</span><small>{near.distance:.2f}</small></button>"
         )
     legend = button("Stop comparing", "compare", "", "bare") if case.compared is not None else ""
     return (
         f'<div class="wb-nears">{"".join(cards)}</div>'
-        f'<p class="wb-aside">Distance: 0 is the same, 2 the opposite. {legend}</p>'
+        '<p class="wb-aside">The number is the distance to the new scan: 0 is the same, 2 the opposite. '
+        f"{legend}</p>"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ui.render.markup import button, esc, findings, icon, plural, refusals, state_of
+from ui.render.markup import button, esc, findings, icon, plural, refusals, short, state_of
 from ui.session import HeldScan, Session, Tray
 
 SHOWN_DIGITS = 6
@@ -14,7 +14,9 @@ def heading(tray: Tray, index: int) -> str:
         count = f"{plural(len(tray.scans), 'scan')} · {plural(tray.patients, 'patient')}"
     else:
         count = "no scans yet"
-    empty = button("Clear", "clear", index, "bare", f"Clear {tray.name}") if tray.scans or tray.refused else ""
+    empty = (
+        button("Clear", "clear", index, "bare", f"Clear {tray.name}") if tray.scans or tray.refused else ""
+    )
     return (
         f'<div class="wb-tray-head"><span class="wb-swatch wb-class-{index}"></span>'
         f'<h3>{esc(tray.name)}</h3><span class="wb-count">{count}</span>{empty}</div>'
@@ -24,7 +26,11 @@ def heading(tray: Tray, index: int) -> str:
 def body(tray: Tray) -> str:
     """Thumbnails first, then warnings and refusals in words."""
     cards = "".join(_card(held) for held in tray.scans)
-    return f'<div class="wb-thumbs">{cards}</div>{_warnings(tray)}{_refused(tray)}' if cards or tray.refused else ""
+    return (
+        f'<div class="wb-thumbs">{cards}</div>{_warnings(tray)}{_refused(tray)}'
+        if cards or tray.refused
+        else ""
+    )
 
 
 def reading(done: int, total: int) -> str:
@@ -53,7 +59,7 @@ def summary(session: Session, missing: str) -> str:
 
 def patient_name(held: HeldScan) -> str:
     """The pseudonym, short; a scan whose file names no patient says so."""
-    return f"Patient {held.patient[:SHOWN_DIGITS]}" if held.scan.patient else "Patient not named"
+    return f"Patient {held.patient[:SHOWN_DIGITS]}" if held.scan.patient else "No patient ID"
 
 
 def describe(held: HeldScan) -> str:
@@ -66,8 +72,8 @@ def describe(held: HeldScan) -> str:
 
 def _card(held: HeldScan) -> str:
     name = held.scan.provenance.source
-    state = state_of(held.scan.findings)
-    title = "\n".join([name, patient_name(held), describe(held), *(f.message for f in held.scan.findings)])
+    state = state_of(held.findings)
+    title = "\n".join([name, patient_name(held), describe(held), *(f.message for f in held.findings)])
     remove = button("×", "remove", held.key, "remove", f"Remove {name}")
     return (
         f'<figure class="wb-thumb wb-{state}" title="{esc(title)}">'
@@ -81,7 +87,7 @@ def _warnings(tray: Tray) -> str:
     said: dict[str, list[HeldScan]] = {}
     texts: dict[str, str] = {}
     for held in tray.scans:
-        for finding in held.scan.findings:
+        for finding in held.findings:
             text = findings((finding,))
             texts[finding.code + finding.message] = text
             said.setdefault(finding.code + finding.message, []).append(held)
@@ -97,7 +103,7 @@ def _concerned(text: str, scans: list[HeldScan], total: int) -> str:
     elif len(scans) > 2:
         who = f"{plural(len(scans), 'scan')}"
     else:
-        who = ", ".join(held.scan.provenance.source for held in scans)
+        who = ", ".join(short(held.scan.provenance.source) for held in scans)
     return text.replace("<span>", f"<span><b>{esc(who)}</b> ", 1)
 
 

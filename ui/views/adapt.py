@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from ui.render.estimate import estimate
-from ui.render.markup import esc
+from ui.render.markup import esc, notice
 from ui.session import Session
-from ui.views.base import Updates, View, html, text
+from ui.views.base import Updates, View, text
 from ui.work import Engine
 
 _INTRO = """
 <div class="wb-lead"><h2>Adapt</h2>
-<p>The meta-trained model adapts to your labelled scans. It is then tried on each of your patients in turn, every
-time adapted to the others only.</p></div>"""
+<p>The meta-trained model adapts to your labelled scans. It is then tried on each of your patients in turn,
+every time adapted to the others only.</p></div>"""
 _NOTHING = (
     '<div class="wb-estimate wb-empty"><p>The estimate appears here: how many of your own patients are read '
     "right by a model that has not seen them.</p></div>"
@@ -32,6 +32,7 @@ class AdaptView(View):
         ):
             with gr.Column(elem_classes="wb-card", scale=2, min_width=0):
                 text(value=_INTRO)
+                self.note = text()
                 self.shots = text()
                 with gr.Accordion("Method", open=False, elem_classes="wb-fold"):
                     self.method = gr.Radio(
@@ -57,9 +58,18 @@ class AdaptView(View):
         spoken = method.replace("-", " ").capitalize() if len(method) > 4 else method.upper()
         return f"{spoken} (default)" if method == self._engine.default_method else spoken
 
-    def components(self) -> list[Component]:
+    def components(self) -> list[Block]:
         """See `View`."""
-        return [self.shots, self.method, self.adapt, self.said, self.estimate, self.save, self.forward]
+        return [
+            self.note,
+            self.shots,
+            self.method,
+            self.adapt,
+            self.said,
+            self.estimate,
+            self.save,
+            self.forward,
+        ]
 
     def show(self, session: Session) -> Updates:
         """See `View`."""
@@ -71,10 +81,13 @@ class AdaptView(View):
         )
         save = '<a class="wb-button wb-quiet" href="/export/model.safetensors" download>Save model</a>'
         return {
+            self.note: notice("info", session.note),
             self.shots: f'<ul class="wb-shots">{rows}</ul>',
             self.method: session.method or self._engine.default_method,
             self.adapt: gr.Button(
-                "Adapt again" if adapted else "Adapt", variant="secondary" if adapted else "primary", interactive=True
+                "Adapt again" if adapted else "Adapt",
+                variant="secondary" if adapted else "primary",
+                interactive=True,
             ),
             self.said: "",
             self.estimate: estimate(adapted) if adapted else _NOTHING,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from ui.session import Session
 
-Updates = Mapping[Any, Any]
+Updates = Mapping[Block, object]
 """New values and properties by component, as Gradio takes them from a handler."""
 
 # A click on any element with data-action inside an HTML component reaches Python with its action and value.
@@ -49,7 +48,7 @@ class View(ABC):
     column: gr.Column
 
     @abstractmethod
-    def components(self) -> list[Component]:
+    def components(self) -> list[Block]:
         """Everything `show` may change."""
 
     @abstractmethod

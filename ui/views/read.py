@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from ui.render import reading as render
 from ui.session import Case, Session
@@ -12,7 +12,7 @@ from workbench.imaging.display import WINDOW_PRESETS, default_window
 from workbench.imaging.scan import Units
 
 AS_STORED = "As stored"
-CUSTOM = "Own"
+CUSTOM = "Custom"
 
 
 class ReadView(View):
@@ -25,7 +25,9 @@ class ReadView(View):
         ):
             with gr.Column(elem_classes="wb-card wb-left", min_width=0):
                 self.drop = drop_zone("wb-drop-new", "New scans")
-                self.offer = gr.Button("Read the demo’s new scans", visible=False, size="sm", elem_id="wb-offer")
+                self.offer = gr.Button(
+                    "Read the demo’s new scans", visible=False, size="sm", elem_id="wb-offer"
+                )
                 self.said = text("wb-read-said")
                 self.worklist = html("wb-worklist")
                 self.exports = text("wb-exports")
@@ -34,7 +36,11 @@ class ReadView(View):
                 with gr.Column(elem_classes="wb-controls", visible=False, min_width=0) as self.controls:
                     self.slice = gr.Slider(1, 2, 1, step=1, label="Slice", elem_id="wb-slice")
                     self.preset = gr.Radio(
-                        [AS_STORED], value=AS_STORED, label="Window", elem_id="wb-preset", elem_classes="wb-chips"
+                        [AS_STORED],
+                        value=AS_STORED,
+                        label="Window",
+                        elem_id="wb-preset",
+                        elem_classes="wb-chips",
                     )
                     with gr.Row(elem_classes="wb-sliders"):
                         self.centre = gr.Slider(0, 1, 0.5, label="Level (centre)", elem_id="wb-centre")
@@ -42,10 +48,10 @@ class ReadView(View):
             with gr.Column(elem_classes="wb-right-side", min_width=0):
                 self.reading = html("wb-reading")
 
-    def components(self) -> list[Component]:
+    def components(self) -> list[Block]:
         """See `View`."""
         parts = [self.drop, self.offer, self.said, self.worklist, self.exports, self.viewer, self.reading]
-        return [*parts, self.slice, self.preset, self.centre, self.width, self.controls]  # type: ignore[list-item]
+        return [*parts, self.slice, self.preset, self.centre, self.width, self.controls]
 
     def show(self, session: Session) -> Updates:
         """See `View`."""
@@ -70,23 +76,31 @@ class ReadView(View):
         return {
             self.controls: gr.Column(visible=True),
             self.slice: gr.Slider(
-                minimum=1, maximum=max(2, slices), value=case.slice_index + 1, visible=slices > 1, label=f"Slice, 1 to {slices}"
+                minimum=1,
+                maximum=max(2, slices),
+                value=case.slice_index + 1,
+                visible=slices > 1,
+                label=f"Slice, 1 to {slices}",
             ),
-            self.preset: gr.Radio(choices=presets(case), value=preset_of(case)),
-            **self.sliders(case),
+            **self.window(case),
         }
 
-    def sliders(self, case: Case) -> Updates:
-        """Level and width of a case, over what its values span."""
+    def window(self, case: Case) -> Updates:
+        """Preset, level and width of a case, over what its values span."""
         centre, width = case.window or default_window(case.held.scan, case.slice_index)
         low, high = _span(case)
         low, high = min(low, centre), max(high, centre)
         step = 1.0 if high - low > 50 else round((high - low) / 200, 6) or 0.001
         unit = " (HU)" if case.held.scan.units is Units.HOUNSFIELD else ""
         return {
+            self.preset: gr.Radio(choices=presets(case), value=preset_of(case)),
             self.centre: gr.Slider(minimum=low, maximum=high, value=centre, step=step, label=f"Level{unit}"),
             self.width: gr.Slider(
-                minimum=step, maximum=max(width, 1.5 * (high - low)), value=width, step=step, label=f"Width{unit}"
+                minimum=step,
+                maximum=max(width, 1.5 * (high - low)),
+                value=width,
+                step=step,
+                label=f"Width{unit}",
             ),
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from ui.render import tray as trays
 from ui.render.markup import notice
@@ -13,8 +13,8 @@ from ui.work import missing
 
 _INTRO = """
 <div class="wb-lead wb-row"><h2>Labelled scans</h2>
-<p>DICOM, NIfTI, PNG, JPEG, BMP or TIFF, single files or zips; a zipped series becomes one volume. Scans of one
-patient, known from DICOM, count as one shot.</p></div>"""
+<p>DICOM, NIfTI, PNG, JPEG, BMP, TIFF, or zips of them. A series becomes one volume; scans of one patient
+count once.</p></div>"""
 
 
 class ScansView(View):
@@ -41,19 +41,28 @@ class ScansView(View):
                     "Continue", variant="primary", elem_id="wb-scans-forward", elem_classes="wb-main"
                 )
 
-    def components(self) -> list[Component]:
+    def components(self) -> list[Block]:
         """See `View`."""
-        parts: list[Component] = [*self.heads, *self.drops, *self.trays, self.summary, self.forward, self.note]
-        return [*parts, *self.panels]  # type: ignore[list-item] - a column takes updates like a component
+        parts: list[Block] = [
+            *self.heads,
+            *self.drops,
+            *self.trays,
+            self.summary,
+            self.forward,
+            self.note,
+        ]
+        return [*parts, *self.panels]
 
     def show(self, session: Session) -> Updates:
         """See `View`."""
-        shown = {self.panels[i]: gr.Column(visible=i < len(session.trays)) for i in range(MAX_CLASSES)}
+        shown: dict[Block, object] = {
+            self.panels[i]: gr.Column(visible=i < len(session.trays)) for i in range(MAX_CLASSES)
+        }
         for index in range(len(session.trays)):
             shown |= self.tray(session, index)
         return {**shown, **self.footer(session), self.note: notice("info", session.note)}
 
-    def tray(self, session: Session, index: int) -> dict[Component, object]:
+    def tray(self, session: Session, index: int) -> dict[Block, object]:
         """One class's tray."""
         tray = session.trays[index]
         return {self.heads[index]: trays.heading(tray, index), self.trays[index]: trays.body(tray)}

@@ -1,0 +1,95 @@
+"""A tiny untrained learner, scans on disk, and a served page."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import uvicorn
+from PIL import Image
+
+from ui.app import build
+from ui.session import Session, Sessions
+from ui.work import Engine
+from workbench.backbones import BackboneSpec
+from workbench.imaging.phantom import write_phantoms
+from workbench.imaging.recipe import Recipe
+from workbench.learners.files import create, describe, save_learner
+
+
+@pytest.fixture(autouse=True)
+def _private_patient_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_KEY_FILE", str(tmp_path_factory.getbasetemp() / "patient.key"))
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A learner file that nobody trained."""
+    torch.manual_seed(0)
+    learner = create("prototypical", BackboneSpec("conv4", 3, 32, 8), Recipe(size=32, channels=3))
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_learner(learner, path, describe(learner, "tiny"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def engine(weights: Path) -> Engine:
+    return Engine(weights)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    sessions = Sessions(tmp_path / "sessions")
+    yield sessions.new()
+    sessions.close()
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders of DICOM phantoms, six patients each."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_phantoms(folder, 6, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def condition(tmp_path_factory: pytest.TempPathFactory, phantoms: Path) -> dict[str, list[Path]]:
+    """A real two-class condition where its files are at hand, phantoms otherwise; 12 scans of each class."""
+    beside = Path(os.environ.get("WORKBENCH_SHARED", Path(__file__).parents[3] / "shared"))
+    knees = beside / "data" / "knee_osteoporosis"
+    if knees.is_dir():
+        return {name: sorted((knees / name).iterdir())[:12] for name in ("osteoporosis", "normal")}
+    drawn = tmp_path_factory.mktemp("condition")
+    write_phantoms(drawn, 12, seed=5)
+    return {name: sorted((drawn / name).iterdir()) for name in ("smooth", "spiculated")}
+
+
+@pytest.fixture(scope="session")
+def new_png(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture that no other test uses."""
+    pixels = np.random.default_rng(9).integers(0, 255, (96, 80), dtype=np.uint8)
+    path = tmp_path_factory.mktemp("new") / "unseen.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def address(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the page is served."""
+    os.environ.setdefault("WORKBENCH_KEY_FILE", str(tmp_path_factory.getbasetemp() / "patient.key"))
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    site = build(weights, port, tmp_path_factory.mktemp("site"))
+    server = uvicorn.Server(uvicorn.Config(site.app, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(timeout=20)
+    site.close()
