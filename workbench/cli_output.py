@@ -86,10 +86,10 @@ def print_estimate(estimate: Estimate) -> None:
 
 def print_performance(found: Performance) -> None:
     """Figures by patient, each with its 95 % interval and n."""
-    from workbench.evaluation.performance import said
+    from workbench.evaluation.performance import said, said_in_percent
 
     print(f"  accuracy            {said(found.accuracy)}")
-    print(f"  balanced accuracy   {said(found.balanced_accuracy)}")
+    print(f"  balanced accuracy   {said_in_percent(found.balanced_accuracy)}")
     print(f"  AUROC               {said(found.auroc)}")
     for name, value in zip(found.classes, found.sensitivities, strict=True):
         print(f"  sensitivity, {name}: {said(value)}")

@@ -20,6 +20,7 @@ from workbench.evaluation.statistics import (
     balanced_accuracy,
     bootstrap_interval,
     delong,
+    percent,
     proportion,
 )
 
@@ -143,6 +144,13 @@ def said(value: Proportion | Interval | None) -> str:
     if value is None or (isinstance(value, Interval) and math.isnan(value.low)):
         return TOO_FEW
     return str(value)
+
+
+def said_in_percent(value: Interval | None) -> str:
+    """The same for a mean of proportions."""
+    if value is None or math.isnan(value.low):
+        return TOO_FEW
+    return f"{percent(value.value)} % ({percent(value.low)}-{percent(value.high)} %, n = {value.n})"
 
 
 def _auroc(cases: Cases) -> Interval:
