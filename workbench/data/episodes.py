@@ -195,7 +195,7 @@ def _draw_query(
     """Up to `queries` scans per class, of patients outside the support."""
     drawn: list[Rows] = []
     for index in chosen:
-        free = index.rows[~np.isin(cohort.patients[index.rows], taken)]
+        free = _free_rows(index, taken)
         if len(free) == 0:
             raise CohortError(
                 f"Every patient of class {cohort.classes[index.label]!r} of {cohort.name!r} is in the "
@@ -203,3 +203,13 @@ def _draw_query(
             )
         drawn.append(rng.permutation(free)[:queries])
     return drawn
+
+
+def _free_rows(index: _ClassIndex, taken: Rows) -> Rows:
+    """Rows of a class whose patients are not taken; the class is ordered by patient, so none is searched."""
+    places = np.searchsorted(index.patients, taken)
+    places[places == len(index.patients)] = 0
+    keep = np.ones(len(index.rows), dtype=np.bool_)
+    for place in places[index.patients[places] == taken].tolist():
+        keep[index.starts[place] : index.starts[place + 1]] = False
+    return index.rows[keep]

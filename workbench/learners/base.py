@@ -279,6 +279,9 @@ class Classifier:
 @contextmanager
 def frozen(learner: Learner) -> Iterator[None]:
     """Evaluation mode for the duration: normaliser statistics and dropout fixed, mode restored after."""
+    if not any(module.training for module in learner.modules()):
+        yield  # nested, as in evaluation: setting every module twice an episode costs more than reading it
+        return
     was_training = learner.training
     learner.eval()
     try:
