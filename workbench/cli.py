@@ -382,13 +382,15 @@ def ui(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; the next free one if it is taken.")] = 7860,
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Where conditions and scans are kept while you work.")
+        Path | None,
+        typer.Option("--data-dir", help="Where scans are kept while you work; removed at the end."),
     ] = None,
+    weights: WeightsOption = "general",
 ) -> None:
-    """Start the web interface."""
+    """Start the web interface on this machine."""
     from ui.app import launch
 
-    launch(host=host, port=port, data_dir=data_dir)
+    launch(host=host, port=port, weights=weights, data_dir=data_dir)
 
 
 if __name__ == "__main__":

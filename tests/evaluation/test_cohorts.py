@@ -107,6 +107,7 @@ def test_reports_agree_and_name_no_file(tmp_path: Path, model: AdaptedModel) -> 
     assert "For research use. Not for diagnostic use." in page
     assert "<script>" not in page
     assert page.count("<svg") == 3
+    assert "data:" not in page  # which the page's own content policy would block
     values = json.loads(plain)
     assert values["accuracy"]["n"] == 8
     rows = list(csv.DictReader(io.StringIO(table)))

@@ -138,3 +138,4 @@ def test_all_right_is_not_certainty() -> None:
 
 def test_rounding_never_claims_certainty() -> None:
     assert (percent(0.997), percent(1.0), percent(0.001), percent(0.0)) == ("99.7", "100", "0.1", "0")
+    assert percent((0.70 + 0.85) / 2) == percent(31 / 40) == "78"
