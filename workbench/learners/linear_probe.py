@@ -4,8 +4,8 @@ The baseline that often wins: Chen et al., "A Closer Look at Few-shot Classifica
 (Baseline); Tian et al., "Rethinking Few-Shot Image Classification: a Good Embedding Is All You Need?",
 ECCV 2020.
 
-Adaptation minimises ``C sum_i w_i CE(W z_i + b, y_i) + |W|^2 / 2`` over standardised embeddings z, with
-classes weighted to count the same.
+Adaptation minimises ``C sum_i w_i CE(W z_i + b, y_i) + |W|^2 / 2`` over centred embeddings z of unit
+mean squared length, with classes weighted to count the same.
 
 Meta-training is supervised, over all conditions at once. Each image is classified among the classes of its
 own condition (telling conditions apart is easy and teaches little); a condition of k classes is divided by
@@ -46,7 +46,7 @@ class LinearProbeOptions:
         classes: number of classes of the meta-training softmax; 0 outside meta-training.
     """
 
-    strength: float = Field(default=1.0, gt=0)
+    strength: float = Field(default=10.0, gt=0)
     contrast: float = Field(default=0.5, ge=0)
     temperature: float = Field(default=0.2, gt=0)
     classes: int = Field(default=0, ge=0)
@@ -58,7 +58,8 @@ class LinearHead(Head):
     Args:
         weight: ``(way, d)``.
         bias: ``(way,)``.
-        mean, spread: of the support's embeddings, ``(d,)``.
+        mean: of the support's embeddings, ``(d,)``.
+        spread: root of their mean squared distance from it, ``()``.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, mean: Tensor, spread: Tensor) -> None:
@@ -163,12 +164,13 @@ class LinearProbe(Learner):
     def fit(self, features: Tensor, labels: Tensor, way: int) -> LinearHead:
         """Logistic regression on the support; see `Learner.fit`."""
         values = features.detach()
-        mean, spread = values.mean(0), values.std(0, correction=0)
-        # A dimension that is constant over the support says nothing; 1 keeps it from being blown up.
-        spread = torch.where(spread > 1e-6, spread, torch.ones_like(spread))
-        z = (values - mean) / spread / values.shape[1] ** 0.5
+        mean = values.mean(0)
+        # One scale for all dimensions: the same strength fits any backbone, and what a backbone weighs
+        # more stays so. (Standardising each dimension by a handful of scans adds their noise.)
+        spread = (values - mean).square().sum(1).mean().sqrt().clamp_min(1e-6)
+        z = (values - mean) / spread
         weight, bias = logistic_regression(z, labels, way, self.options.strength)
-        return LinearHead(weight / values.shape[1] ** 0.5, bias, mean, spread)
+        return LinearHead(weight, bias, mean, spread)
 
     def restore(self, tensors: Mapping[str, Tensor]) -> LinearHead:
         """See `Learner.restore`."""
