@@ -27,6 +27,7 @@ from workbench.errors import PlanError
 from workbench.learners.base import Diet, Learner
 from workbench.learners.files import create, describe, load_learner, save_learner
 from workbench.training.checkpoints import SafetensorsCheckpointIO, native_bfloat16
+from workbench.training.memory import keep_freed_memory
 from workbench.training.plan import Plan, parse_plan, read_plan, write_plan
 from workbench.training.progress import Throughput
 from workbench.training.validation import MONITOR, MetaValidation, reduced
@@ -61,6 +62,7 @@ def train(
     """
     if threads:
         torch.set_num_threads(threads)
+    keep_freed_memory()
     check_split(plan)
     training = training_cohorts(plan, data, progress)
     validation = [_cohort(name, plan, data, progress) for name in plan.data.meta_validation]
