@@ -202,3 +202,24 @@ def test_the_demonstration_reports_from_the_command_line(tmp_path: Path, weights
     assert "Phantoms" in found.stdout
     assert "n = 40" in found.stdout
     assert (tmp_path / "demo" / "report.html").is_file()
+
+
+def test_a_place_that_cannot_be_written_is_one_message(tmp_path: Path, weights: str) -> None:
+    support = class_folders(tmp_path / "support")
+    (tmp_path / "file").write_text("not a folder")
+    found = run(
+        "adapt", str(support), "--out", str(tmp_path / "file" / "m.safetensors"), "--weights", weights
+    )
+    assert found.exit_code == 2
+    assert found.stderr.startswith("Error: ")
+    assert "Traceback" not in found.output
+
+
+def test_the_version_is_told() -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        expected = version("fewshot-workbench")
+    except PackageNotFoundError:
+        expected = "a checkout that is not installed"
+    assert run("--version").stdout.strip() == expected

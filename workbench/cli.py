@@ -32,11 +32,17 @@ class _Group(TyperGroup):
         except WorkbenchError as error:
             errors.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
             raise typer.Exit(INPUT_ERROR) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            errors.print(f"Error: {error.filename}: {error.strerror}.", style="red", markup=False)
+            raise typer.Exit(INPUT_ERROR) from error
 
 
 app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -50,6 +56,22 @@ A first session:
 
 {NOTICE}""",
 )
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import PackageNotFoundError
+        from importlib.metadata import version as installed
+
+        try:
+            print(installed("fewshot-workbench"))
+        except PackageNotFoundError:
+            print("a checkout that is not installed")
+        raise typer.Exit
+
 
 WeightsOption = Annotated[
     str,
