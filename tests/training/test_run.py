@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 from PIL import Image
@@ -20,8 +21,11 @@ from PIL import Image
 from tests.helpers import striped_cohort
 from workbench.errors import PlanError
 from workbench.learners.files import load_learner
+from workbench.training import run
+from workbench.training.checkpoints import SafetensorsCheckpointIO
 from workbench.training.plan import Plan, parse_plan
 from workbench.training.run import check_split, sampling_weights, train
+from workbench.training.validation import MONITOR, MetaValidation
 
 
 def _values(method: str = "prototypical", steps: int = 12) -> dict[str, object]:
@@ -104,6 +108,28 @@ def test_a_folder_with_a_run_of_another_plan_is_refused(tmp_path: Path) -> None:
     train(_plan(steps=3), tmp_path / "run", progress=False)
     with pytest.raises(PlanError, match="another plan"):
         train(_plan(steps=6), tmp_path / "run", progress=False)
+
+
+def test_the_last_stretch_is_kept_also_when_it_was_not_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores that only fall: the best checkpoint is the first one, the last one the newest."""
+    falling = iter((0.9, 0.8, 0.7, 0.6))
+
+    def score(self: MetaValidation, trainer: object, pl_module: pl.LightningModule) -> None:
+        pl_module.log(MONITOR, next(falling), batch_size=1)
+
+    monkeypatch.setattr(MetaValidation, "on_train_epoch_end", score)
+    monkeypatch.setattr(run, "_cohort", lambda name, *_: striped_cohort(name, patients=14))
+    values = _values(steps=12)
+    values["data"] = {"procedural": {"images": 400}, "meta_validation": ["mednist"]}
+    train(parse_plan(values, "test"), tmp_path / "run", progress=False)
+    io = SafetensorsCheckpointIO()
+    steps = {
+        name: io.load_checkpoint(tmp_path / "run" / "checkpoints" / f"{name}.safetensors")["global_step"]
+        for name in ("best", "last")
+    }
+    assert steps == {"best": 3, "last": 12}
 
 
 def test_meta_validation_ranks_checkpoints_on_held_out_conditions(tmp_path: Path) -> None:

@@ -72,16 +72,8 @@ def train(
     learner = _initial(plan, training)
     module = EpisodeDataModule(training, _stream(plan, learner), plan.steps, plan.checkpoint_every, workers)
     module.pool.weights = sampling_weights(training)
-    best = ModelCheckpoint(
-        folder / "checkpoints",
-        filename="best",
-        monitor=MONITOR if validation else None,
-        mode="max",
-        save_last=True,
-        save_top_k=1,
-        enable_version_counter=False,
-    )
-    best.FILE_EXTENSION = ".safetensors"
+    newest = _checkpoint(folder, "last", None)
+    best = _checkpoint(folder, "best", MONITOR) if validation else newest
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     callbacks: list[Callback] = [Throughput(plan, learner.diet)]
     if validation:
@@ -89,7 +81,7 @@ def train(
         if plan.validation.patience:
             callbacks.append(EarlyStopping(MONITOR, patience=plan.validation.patience, mode="max"))
     # Checkpoints come after meta-validation, so that each holds the score it is ranked by.
-    callbacks.append(best)
+    callbacks += [newest, best] if validation else [newest]
     trainer = pl.Trainer(
         default_root_dir=folder,
         max_epochs=-(-plan.steps // plan.checkpoint_every),
@@ -112,6 +104,25 @@ def train(
         warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists and is not empty.*")
         trainer.fit(learner, datamodule=module, ckpt_path=last)
     return _write_weights(plan, learner, training, folder, best)
+
+
+def _checkpoint(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
+    """One file, written after every stretch, or when `monitor` improves.
+
+    Lightning's own ``save_last`` follows the best checkpoint and would lose every stretch since.
+    """
+    checkpoint = ModelCheckpoint(
+        folder / "checkpoints",
+        filename=name,
+        monitor=monitor,
+        mode="max",
+        save_top_k=1,
+        every_n_epochs=1,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    checkpoint.FILE_EXTENSION = ".safetensors"
+    return checkpoint
 
 
 def _loggers(folder: Path) -> list[Logger]:
