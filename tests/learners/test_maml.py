@@ -10,6 +10,7 @@ from tests.helpers import small_batch, tiny_learner
 from workbench.data.examples import Support
 from workbench.imaging.recipe import Recipe
 from workbench.learners.maml import MAML, inner_loop
+from workbench.learners.prototypical import prototypes, squared_distances
 
 ALPHA, A, B = 0.1, 3.0, -2.0
 
@@ -104,6 +105,29 @@ def test_adapting_leaves_the_meta_trained_weights_as_they_were() -> None:
     head = learner.train().adapt(support).head
     assert all(torch.equal(before[name], value) for name, value in learner.state_dict().items())
     assert not torch.equal(head.tensors()["head.weight"], torch.zeros_like(head.tensors()["head.weight"]))
+
+
+def test_starting_from_prototypes_is_the_prototypical_classifier_before_the_first_step() -> None:
+    """Meta-Dataset, section 3: 2 s c.z - s |c|^2 is -s |z - c|^2 but for what all classes share."""
+    torch.manual_seed(0)
+    learner = tiny_learner("maml", options={"prototypes": True, "scale": 0.7}).eval()
+    assert isinstance(learner, MAML)
+    task = small_batch(way=3, shot=2, query=3).tasks()[0]
+    start = learner.initial(task.support, task.support_labels, 3)
+    z = learner.embed(task.query)
+    logits = z @ start["head.weight"].T + start["head.bias"]
+    centres = prototypes(learner.embed(task.support), task.support_labels, 3)
+    expected = -0.7 * squared_distances(z, centres)
+    torch.testing.assert_close(logits.softmax(1), expected.softmax(1), rtol=1e-4, atol=1e-6)
+
+
+def test_meta_gradient_passes_through_the_prototypes() -> None:
+    torch.manual_seed(0)
+    learner = tiny_learner("maml", normaliser="group", options={"prototypes": True, "steps": 1})
+    learner.training_loss(small_batch(way=2, shot=2, query=2)).value.backward()
+    assert learner.log_scale.grad is not None
+    assert float(learner.log_scale.grad.abs()) > 0
+    assert learner.head_row.grad is None
 
 
 def test_output_layer_may_have_a_rate_of_its_own() -> None:

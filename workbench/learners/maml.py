@@ -7,8 +7,10 @@ Outer loop (equation 2): minimise the sum over tasks of ``L_query(theta')`` with
 the inner gradients (second order) or taking them as constants (first order, section 5.2).
 
 The paper's output layer has one learned row per class, which fixes the number of classes and depends on
-their order. Here all rows start from one learned vector (UNICORN-MAML: Ye and Chao, "How to Train Your
-MAML to Excel in Few-Shot Classification", ICLR 2022, section 5), so that any number of classes will do.
+their order. Here any number of classes will do: all rows start from one learned vector (UNICORN-MAML: Ye and
+Chao, "How to Train Your MAML to Excel in Few-Shot Classification", ICLR 2022, section 5), or from the
+prototypes of the support (Proto-MAML: Triantafillou et al., "Meta-Dataset", ICLR 2020, section 3:
+``w_k = 2 s c_k``, ``b_k = -s |c_k|^2``, the prototypical classifier written as a linear layer).
 
 BatchNorm is never in training mode inside an episode: its running statistics are refreshed once per outer
 step on meta-training images and frozen everywhere else, so that no reading depends on its neighbours.
@@ -30,6 +32,7 @@ from workbench.data.pool import LabelledBatch, MetaBatch
 from workbench.imaging.recipe import Recipe
 from workbench.learners.base import Head, Learner, Loss, Optimisation, frozen, full_precision
 from workbench.learners.options import options
+from workbench.learners.prototypical import prototypes
 
 Parameters = dict[str, Tensor]
 
@@ -40,6 +43,8 @@ class MAMLOptions:
 
     Attributes:
         first_order: take the inner gradients as constants.
+        prototypes: start the output layer from the support's prototypes instead of one learned vector.
+        scale: s above, at the start of meta-training, which learns it.
         learning_rate: alpha above.
         head_learning_rate: alpha of the output layer; 0 for the same. Embeddings of unit length need a larger
             one there, since its gradient grows with their length.
@@ -48,6 +53,8 @@ class MAMLOptions:
     """
 
     first_order: bool = False
+    prototypes: bool = False
+    scale: float = Field(default=1.0, gt=0)
     learning_rate: float = Field(default=0.05, gt=0)
     head_learning_rate: float = Field(default=0.0, ge=0)
     steps: int = Field(default=5, ge=1)
@@ -131,19 +138,28 @@ class MAML(Learner):
         self.options = options or MAMLOptions()
         self.inner_steps = self.options.test_steps
         # Zero rows give equal probabilities before the first step, whatever the backbone.
-        self.head_row = torch.nn.Parameter(torch.zeros(1, self.backbone.dim))
+        learned = not self.options.prototypes
+        self.head_row = torch.nn.Parameter(torch.zeros(1, self.backbone.dim), requires_grad=learned)
+        log_scale = torch.tensor(self.options.scale).log()
+        self.log_scale = torch.nn.Parameter(log_scale, requires_grad=not learned)
 
     def features(self, images: Tensor) -> Tensor:
         """The uint8 images: the inner loop changes the backbone, so nothing can be embedded beforehand."""
         return images
 
-    def initial(self, way: int) -> Parameters:
-        """theta for a task of `way` classes."""
+    def initial(self, images: Tensor, labels: Tensor, way: int) -> Parameters:
+        """theta for a task of `way` classes; its support decides nothing but prototypes."""
         start: Parameters = {f"backbone.{n}": p for n, p in self.backbone.named_parameters()}
         # clone() gives each task its own node, so that gradients of the rows add up in `head_row`.
         start["head.weight"] = self.head_row.expand(way, -1).clone()
-        start["head.bias"] = self.head_row.new_zeros(way).requires_grad_()
-        return start
+        start["head.bias"] = self.head_row.new_zeros(way)
+        if self.options.prototypes:
+            centres = prototypes(full_precision(self.embed(images)), labels, way)
+            scale = self.log_scale.exp()
+            start["head.weight"] = 2 * scale * centres
+            start["head.bias"] = -scale * centres.square().sum(1)
+        # The inner loop differentiates by every entry, also by those that nothing was learned for.
+        return {n: p if p.requires_grad else p.requires_grad_() for n, p in start.items()}
 
     @property
     def settings(self) -> MAMLOptions:
@@ -184,7 +200,7 @@ class MAML(Learner):
             logits = MAMLHead(self.backbone, self.recipe, parameters).logits(images)
             return F.cross_entropy(full_precision(logits), labels)
 
-        start = self.initial(way)
+        start = self.initial(images, labels, way)
         rates = {name: self._rate(name) for name in start}
         adapted = inner_loop(support_loss, start, rates, steps, first_order)
         return MAMLHead(self.backbone, self.recipe, adapted)
