@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from tests.helpers import striped_cohort
@@ -40,6 +41,23 @@ def test_baselines_are_learners_like_any_other(entrants: tuple[Contestant, ...])
         ("random-encoder", "prototypical"),
         ("random-encoder", "linear-probe"),
     ]
+
+
+def test_the_untrained_encoder_has_the_normaliser_statistics_of_drawn_images(tmp_path: Path) -> None:
+    """Random filters with maps of unit scale, the same for the same seed: a fair baseline."""
+    path = weights_file(tmp_path / "tiny.safetensors")
+    again = [contestants(path, METHODS)[-1].learner.backbone for _ in range(2)]
+    layers = [m for m in again[0].modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert layers
+    assert all(float(m.running_mean.abs().max()) > 0 for m in layers if m.running_mean is not None)
+    for a, b in zip(again[0].state_dict().values(), again[1].state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_baselines_use_the_settings_of_the_method_they_stand_beside(tmp_path: Path) -> None:
+    path = weights_file(tmp_path / "tiny.safetensors")
+    found = contestants(path, METHODS)
+    assert found[0].learner.settings == found[-2].learner.settings
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones(tmp_path: Path) -> None:

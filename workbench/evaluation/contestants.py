@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from workbench.backbones import BackboneSpec
+from workbench.data.pool import Pool
+from workbench.data.procedural import procedural_cohorts
 from workbench.errors import PlanError
 from workbench.imaging.recipe import Recipe
 from workbench.learners import learners
@@ -23,6 +28,7 @@ from workbench.learners.options import plain
 from workbench.weights import find_weights
 
 PIXELS, UNTRAINED = "raw-pixels", "random-encoder"
+_DRAWN = 512
 PIXEL_METHODS = ("linear-probe", "prototypical")
 """On raw pixels: logistic regression, and the nearest class mean."""
 
@@ -72,9 +78,10 @@ def contestants(weights: str | Path, methods: Sequence[str], seed: int = 0) -> t
     base = found[0].learner if found else load_learner(find_weights(weights)).learner
     if PIXELS in methods:
         spec = replace(base.spec, name="raw-pixels", width=0)
-        found += [_fresh(PIXELS, name, spec, base.recipe, seed) for name in PIXEL_METHODS]
+        found += [_fresh(PIXELS, name, {}, spec, base.recipe, seed) for name in PIXEL_METHODS]
     if UNTRAINED in methods:
-        found += [_fresh(UNTRAINED, name, base.spec, base.recipe, seed) for name in chosen]
+        trained = [(c.learner.name, plain(c.learner.settings)) for c in found[: len(chosen)]]
+        found += [_fresh(UNTRAINED, name, o, base.spec, base.recipe, seed) for name, o in trained]
     recipes = {c.learner.recipe for c in found}
     if len(recipes) > 1:
         raise PlanError(
@@ -84,15 +91,43 @@ def contestants(weights: str | Path, methods: Sequence[str], seed: int = 0) -> t
     return tuple(found)
 
 
+def _normalisers(backbone: nn.Module) -> list[_BatchNorm]:
+    return [module for module in backbone.modules() if isinstance(module, _BatchNorm)]
+
+
+def _settle(learner: Learner, images: Tensor) -> None:
+    """Give an untrained network the normaliser statistics of drawn images.
+
+    Without them its maps would lack the scale that training gives them, and the baseline would be weaker
+    than random filters deserve. Drawn images belong to no condition, so nothing held out is looked at.
+    """
+    layers = _normalisers(learner.backbone)
+    kept = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = None  # the mean over all batches
+    learner.train()
+    with torch.no_grad():
+        mixed = images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))]
+        for chunk in torch.split(mixed, 64):
+            learner.embed(chunk)
+    for layer, momentum in zip(layers, kept, strict=True):
+        layer.momentum = momentum
+
+
 def _trained(weights: str | Path, method: str) -> Contestant:
     loaded = load_learner(find_weights(weights, method), method)
     return Contestant(loaded.record.title or str(weights), loaded.learner, loaded.sha256, loaded.record)
 
 
-def _fresh(encoder: str, method: str, spec: BackboneSpec, recipe: Recipe, seed: int) -> Contestant:
+def _fresh(
+    encoder: str, method: str, options: Mapping[str, Any], spec: BackboneSpec, recipe: Recipe, seed: int
+) -> Contestant:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        learner = create(method, spec, recipe)
+        learner = create(method, spec, recipe, None, options)
+        drawn = procedural_cohorts(_DRAWN, recipe, seed) if _normalisers(learner.backbone) else []
+    if drawn:
+        _settle(learner, Pool(drawn).images)
     learner.eval()
     described = json.dumps([encoder, spec.to_json(), recipe.to_json(), seed], sort_keys=True)
     return Contestant(encoder, learner, hashlib.sha256(described.encode()).hexdigest())
