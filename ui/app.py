@@ -31,6 +31,7 @@ from workbench.weights import DEFAULT
 
 MAX_UPLOAD = "2gb"
 _PORTS_TRIED = 20
+_PREFIX = "workbench-ui-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,7 @@ class Site:
 
     def close(self) -> None:
         """End all sessions and remove every file they kept."""
-        self.sessions.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.sessions, self.folder)
 
 
 def build(weights: str | Path = DEFAULT, port: int = 7860, data_dir: Path | None = None) -> Site:
@@ -67,7 +67,7 @@ def build(weights: str | Path = DEFAULT, port: int = 7860, data_dir: Path | None
     engine = Engine(weights)
     if data_dir is not None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="workbench-ui-", dir=data_dir))  # made 0700
+    folder = _private_folder(data_dir)
     uploads = folder / "uploads"
     uploads.mkdir(mode=0o700)
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
@@ -79,6 +79,8 @@ def build(weights: str | Path = DEFAULT, port: int = 7860, data_dir: Path | None
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        # Here and not only in `launch`: a terminated server gets no further than this.
+        _remove(sessions, folder)
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     _add_exports(app, sessions, cookie)
@@ -100,7 +102,6 @@ def build(weights: str | Path = DEFAULT, port: int = 7860, data_dir: Path | None
         mcp_server=False,
         favicon_path=str(theme.ASSETS / "icon.png"),
         theme=theme.theme(),
-        css_paths=[str(path) for path in theme.STYLES],
         head=theme.head(),
     )
     return Site(Gate(app, sessions, cookie), sessions, folder)
@@ -141,6 +142,33 @@ def launch(
     finally:
         listening.close()
         site.close()
+
+
+def _private_folder(parent: Path | None) -> Path:
+    """A folder for this run, with no rights for others; what runs that were killed left behind is removed."""
+    root = parent or Path(tempfile.gettempdir())
+    for left in root.glob(f"{_PREFIX}*-*"):
+        process = left.name.removeprefix(_PREFIX).split("-")[0]
+        if process.isdecimal() and not _is_running(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))  # made 0700
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":
+        return True  # there is no harmless way to ask
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _remove(sessions: Sessions, folder: Path) -> None:
+    sessions.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -50,7 +50,9 @@ class Page:
         self._engine = engine
         self._sessions = sessions
         self._cookie = cookie
-        with gr.Blocks(title="Few-shot diagnosis workbench", analytics_enabled=False) as self.blocks:
+        with gr.Blocks(
+            title="Few-shot diagnosis workbench", analytics_enabled=False, delete_cache=(3600, 3600)
+        ) as self.blocks:
             text("wb-banner", chrome.banner())
             self.header = text("wb-top")
             self.steps = html("wb-nav")
@@ -105,7 +107,7 @@ class Page:
                 session.notice = str(error)
                 return {self.notice: notice("warning", str(error))}
 
-        mode = "always_last" if last else "once"
+        mode = "always_last" if last else "multiple"
         listen(
             handle,
             list(inputs),
@@ -124,7 +126,14 @@ class Page:
                 return {self.notice: notice("warning", _ENDED)}
             return handler(session, str(event._data.get("action", "")), str(event._data.get("value", "")))
 
-        component.click(handle, None, self._outputs, show_progress="hidden", api_visibility="private")
+        component.click(
+            handle,
+            None,
+            self._outputs,
+            show_progress="hidden",
+            api_visibility="private",
+            trigger_mode="multiple",
+        )
 
     def _on_slow(
         self, listen: Listen, handler: SlowHandler, inputs: Sequence[Block] = (), files: bool = False

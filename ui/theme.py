@@ -63,7 +63,11 @@ def theme() -> gr.themes.Base:
 
 
 def head() -> str:
-    """Goes into the page's head: the page's own script, and the ground colour before any style has come."""
+    """Goes into the page's head: the page's own styles and script.
+
+    Gradio's own way for styles prefixes every rule and breaks those inside ``@media``; here they stay as
+    written, and stand before anything is drawn.
+    """
+    styles = "\n".join(path.read_text(encoding="utf-8") for path in STYLES)
     script = (ASSETS / "workbench.js").read_text(encoding="utf-8")
-    early = "html{background:#0e1116;color-scheme:dark}html.wb-light{background:#f3f5f7;color-scheme:light}"
-    return f"<style>{early}</style><script>{script}</script>"
+    return f"<style>{styles}</style><script>{script}</script>"

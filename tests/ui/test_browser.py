@@ -107,7 +107,7 @@ def test_dark_is_the_default_and_light_is_kept(address: str) -> None:
         page = here.page
         page.wait_for_selector(".wb-step[aria-current=step]")
         assert page.evaluate("document.body.classList.contains('dark')")
-        page.keyboard.press("Alt+t")
+        page.click("[data-local=theme]")
         assert not page.evaluate("document.body.classList.contains('dark')")
         page.reload()
         page.wait_for_selector(".wb-step[aria-current=step]")

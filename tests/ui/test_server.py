@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from http.client import HTTPMessage
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ui.app import _listen
+from ui.app import _listen, _private_folder
 from workbench.errors import WorkbenchError
 
 
@@ -118,3 +121,16 @@ def test_a_taken_port_gives_the_next_free_one() -> None:
         port = taken.getsockname()[1]
         with _listen("127.0.0.1", port) as other:
             assert port < other.getsockname()[1] <= port + 20
+
+
+def test_what_a_killed_run_left_behind_is_removed_and_a_running_ones_kept(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    left = tmp_path / f"workbench-ui-{killed.pid}-abc"
+    kept = tmp_path / f"workbench-ui-{os.getpid()}-abc"
+    for folder in (left, kept):
+        (folder / "sessions").mkdir(parents=True)
+    made = _private_folder(tmp_path)
+    assert made.stat().st_mode & 0o077 == 0
+    assert not left.exists()
+    assert kept.exists()

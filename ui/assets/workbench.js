@@ -38,14 +38,11 @@
     input.dispatchEvent(new Event('input', { bubbles: true }));
   };
   document.addEventListener('keydown', (event) => {
-    if (event.altKey && !event.ctrlKey && !event.metaKey) {
-      if (/^Digit[1-4]$/.test(event.code)) { press(`.wb-step[data-value="${Number(event.code.slice(5)) - 1}"]`); event.preventDefault(); }
-      else if (event.code === 'KeyT') { flip(); event.preventDefault(); }
-      else if (event.key === 'Enter') { press('button.wb-main, .wb-main button'); event.preventDefault(); }
-      return;
-    }
-    if (event.ctrlKey || event.metaKey || event.target.closest('input, textarea, select, dialog')) return;
+    if (event.ctrlKey && event.key === 'Enter') { press('button.wb-main, .wb-main button'); event.preventDefault(); return; }
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input:not([type=range], [type=radio]), textarea, select, dialog')) return;
+    if (event.shiftKey && /^Digit[1-4]$/.test(event.code)) { press(`.wb-step[data-value="${Number(event.code.slice(5)) - 1}"]`); event.preventDefault(); return; }
     if (event.key === '?') { keys(); event.preventDefault(); }
+    if (event.key === 't') { flip(); event.preventDefault(); }
     if (!visible(document.querySelector('#wb-view-read'))) return;
     const at = event.target.closest('#wb-worklist, #wb-viewer, #wb-reading') || event.target === document.body;
     if (!at) return;

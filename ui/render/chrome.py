@@ -9,13 +9,13 @@ RESEARCH_USE = "For research use. Not for diagnostic use."
 STEPS = ("Condition", "Labelled scans", "Adapt", "Read new scans")
 
 _KEYS = (
-    ("Alt + 1 … 4", "Go to a step"),
+    ("Shift + 1 … 4", "Go to a step"),
     ("Enter", "Submit the field you are in; press the focused button"),
-    ("Alt + Enter", "The main button of the screen"),
+    ("Ctrl + Enter", "The main button of the screen"),
     ("↑ ↓", "Previous, next new scan (with the worklist or the image in focus)"),
     ("[ ]", "Previous, next slice"),
     ("1 … 4", "Compare with the nearest labelled scans; 0 to stop"),
-    ("Alt + T", "Dark or light"),
+    ("T", "Dark or light"),
     ("?", "This list"),
 )
 

@@ -34,6 +34,7 @@ def viewer(session: Session) -> str:
         middle = other.scan.pixels.shape[0] // 2
         panes += _pane(f"Labelled: {label}", other, window, middle, patient_name(other))
     pair = " wb-pair" if case.compared is not None else ""
+    pair += " wb-volume" if case.held.scan.is_volume else ""  # leaves room for the slice slider
     return f'<div class="wb-stage{pair}" tabindex="0" aria-label="Image">{panes}</div>'
 
 
@@ -118,8 +119,8 @@ def _neighbours(case: Case, adapted: Adapted) -> str:
         cards.append(
             f'<button type="button" class="wb-near" data-action="compare" data-value="{near.index}" '
             f'aria-pressed="{pressed}" title="{esc(told)}"><img src="{held.picture}" alt="{esc(name)}">'
-            f'<span><i class="wb-swatch wb-class-{order[near.label]}"></i>'
-            f"{esc(near.label)}</span><small>{near.distance:.2f}</small></button>"
+            f'<i class="wb-strip wb-class-{order[near.label]}"></i>'
+            f"<span>{esc(near.label)}</span><small>{near.distance:.2f}</small></button>"
         )
     legend = button("Stop comparing", "compare", "", "bare") if case.compared is not None else ""
     return (

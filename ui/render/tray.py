@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ui.render.markup import button, esc, findings, icon, plural, refusals, short, state_of
 from ui.session import HeldScan, Session, Tray
+from workbench.imaging.scan import Finding
 
 SHOWN_DIGITS = 6
 
@@ -83,28 +84,25 @@ def _card(held: HeldScan) -> str:
 
 
 def _warnings(tray: Tray) -> str:
-    """Each warning once, with the files it concerns."""
-    said: dict[str, list[HeldScan]] = {}
-    texts: dict[str, str] = {}
+    """Each kind of finding once, with the files it concerns."""
+    found: dict[str, list[tuple[HeldScan, Finding]]] = {}
     for held in tray.scans:
         for finding in held.findings:
-            text = findings((finding,))
-            texts[finding.code + finding.message] = text
-            said.setdefault(finding.code + finding.message, []).append(held)
-    if not said:
-        return ""
-    items = "".join(_concerned(texts[key], scans, len(tray.scans)) for key, scans in said.items())
-    return f'<ul class="wb-findings" aria-label="Findings">{items}</ul>'
+            found.setdefault(finding.code, []).append((held, finding))
+    items = "".join(_concerned(pairs, len(tray.scans)) for pairs in found.values())
+    return f'<ul class="wb-findings" aria-label="Findings">{items}</ul>' if items else ""
 
 
-def _concerned(text: str, scans: list[HeldScan], total: int) -> str:
-    if len(scans) == total and total > 1:
-        who = f"All {total} scans"
-    elif len(scans) > 2:
-        who = f"{plural(len(scans), 'scan')}"
+def _concerned(pairs: list[tuple[HeldScan, Finding]], total: int) -> str:
+    held, finding = pairs[0]
+    first = short(held.scan.provenance.source)
+    if len(pairs) == 1:
+        who = first
     else:
-        who = ", ".join(short(held.scan.provenance.source) for held in scans)
-    return text.replace("<span>", f"<span><b>{esc(who)}</b> ", 1)
+        count = f"All {total} scans" if len(pairs) == total else plural(len(pairs), "scan")
+        same = len({one.message for _, one in pairs}) == 1
+        who = count if same else f"{count}, e.g. {first}:"
+    return findings((finding,)).replace("<span>", f"<span><b>{esc(who)}</b> ", 1)
 
 
 def _refused(tray: Tray) -> str:
