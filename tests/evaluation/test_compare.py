@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from tests.helpers import striped_cohort
+from tests.helpers import striped_cohort, tiny_learner
 from tests.userfiles import pixel_learner, weights_file
 from workbench.data.episodes import EpisodeSpec
 from workbench.errors import CohortError, PlanError, WorkbenchError
@@ -20,7 +20,7 @@ from workbench.evaluation.compare import compare, on_cohort, planned_conditions,
 from workbench.evaluation.contestants import Contestant, contestants
 from workbench.evaluation.episodic import evaluate_episodes
 from workbench.evaluation.tables import as_csv, as_json, as_markdown, check_ending
-from workbench.learners.files import describe
+from workbench.learners.files import describe, save_learner
 
 pytestmark = pytest.mark.usefixtures("private_home")
 SPEC = EpisodeSpec(ways=2, shots=2, queries=3, seed=4)
@@ -45,7 +45,9 @@ def test_baselines_are_learners_like_any_other(entrants: tuple[Contestant, ...])
 
 def test_the_untrained_encoder_has_the_normaliser_statistics_of_drawn_images(tmp_path: Path) -> None:
     """Random filters with maps of unit scale, the same for the same seed: a fair baseline."""
-    path = weights_file(tmp_path / "tiny.safetensors")
+    path = tmp_path / "tiny.safetensors"
+    learner = tiny_learner("prototypical")
+    save_learner(learner, path, describe(learner, "tiny"))
     again = [contestants(path, METHODS)[-1].learner.backbone for _ in range(2)]
     layers = [m for m in again[0].modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert layers
