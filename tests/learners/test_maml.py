@@ -130,6 +130,16 @@ def test_meta_gradient_passes_through_the_prototypes() -> None:
     assert learner.head_row.grad is None
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_normaliser_statistics_are_followed_only_when_asked(keep: bool) -> None:
+    learner = tiny_learner("maml", options={"keep_statistics": keep, "steps": 1}).train()
+    before = {n: v.clone() for n, v in learner.state_dict().items() if "running" in n}
+    learner.training_loss(small_batch(way=2, shot=2, query=2))
+    after = learner.state_dict()
+    assert before
+    assert all(torch.equal(v, after[n]) for n, v in before.items()) is keep
+
+
 def test_output_layer_may_have_a_rate_of_its_own() -> None:
     """One step from zero rows: the head moves by its own rate, the backbone not at all (zero gradient)."""
     task = small_batch(way=2, shot=2, query=1).tasks()[0]

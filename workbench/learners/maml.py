@@ -45,6 +45,8 @@ class MAMLOptions:
         first_order: take the inner gradients as constants.
         prototypes: start the output layer from the support's prototypes instead of one learned vector.
         scale: s above, at the start of meta-training, which learns it.
+        keep_statistics: leave the normaliser statistics of a pre-trained backbone as they are, instead of
+            following them over the few conditions of each meta-batch.
         learning_rate: alpha above.
         head_learning_rate: alpha of the output layer; 0 for the same. Embeddings of unit length need a larger
             one there, since its gradient grows with their length.
@@ -55,6 +57,7 @@ class MAMLOptions:
     first_order: bool = False
     prototypes: bool = False
     scale: float = Field(default=1.0, gt=0)
+    keep_statistics: bool = False
     learning_rate: float = Field(default=0.05, gt=0)
     head_learning_rate: float = Field(default=0.0, ge=0)
     steps: int = Field(default=5, ge=1)
@@ -183,7 +186,8 @@ class MAML(Learner):
         A vmapped loop turns per-task filters into grouped convolutions and is no faster on a CPU.
         """
         assert isinstance(batch, MetaBatch)
-        self._refresh_statistics(batch.images)
+        if not self.options.keep_statistics:
+            self._refresh_statistics(batch.images)
         losses, hits = [], []
         with frozen(self):
             for task in batch.tasks():
