@@ -19,7 +19,7 @@ from workbench.evaluation import compare as comparing
 from workbench.evaluation.compare import compare, on_cohort, planned_conditions, why_seen
 from workbench.evaluation.contestants import Contestant, contestants
 from workbench.evaluation.episodic import evaluate_episodes
-from workbench.evaluation.tables import as_csv, as_json, as_markdown, check_ending
+from workbench.evaluation.tables import as_csv, as_json, as_markdown, check_ending, overview
 from workbench.learners.files import describe, save_learner
 
 pytestmark = pytest.mark.usefixtures("private_home")
@@ -154,6 +154,18 @@ def test_tables_hold_the_same_figures(entrants: tuple[Contestant, ...]) -> None:
         assert value["accuracy"]["low"] == pytest.approx(row.accuracy.low)
         assert float(line["accuracy_high"]) == pytest.approx(row.accuracy.high, abs=1e-6)
         assert f"| {row.encoder} | {row.method} | {100 * row.accuracy.value:.1f} (" in as_markdown(rows)
+
+
+def test_the_overview_has_a_column_for_each_contestant_and_says_what_was_not_computed(
+    entrants: tuple[Contestant, ...],
+) -> None:
+    rows = on_cohort(entrants, striped_cohort("a"), SPEC, 10)
+    rows += on_cohort(entrants[:1], striped_cohort("b", seed=1), SPEC, 10)
+    header, _, first, second = overview(rows).splitlines()
+    assert header.count("|") == len(entrants) + 2
+    assert "prototypical, tiny" in header
+    assert f"{100 * rows[0].accuracy.value:.1f} ±" in first
+    assert second.count("not computed") == len(entrants) - 1
 
 
 def test_an_unknown_ending_is_refused_before_any_episode() -> None:

@@ -56,9 +56,33 @@ def as_csv(rows: Sequence[Row]) -> str:
     return out.getvalue()
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """A table for a README, figures in percent with 95 % intervals."""
+def overview(rows: Sequence[Row]) -> str:
+    """Accuracy alone, in Markdown: a line for each condition, a column for each contestant."""
+    who = list(dict.fromkeys((row.encoder, row.method) for row in rows))
     lines = [
+        f"| condition | {' | '.join(f'{method}, {encoder}' for encoder, method in who)} |",
+        f"|---|{'---|' * len(who)}",
+    ]
+    for name in dict.fromkeys(row.condition for row in rows):
+        cells = {(row.encoder, row.method): row for row in rows if row.condition == name}
+        first = next(iter(cells.values()))
+        best = max(row.accuracy.value for row in cells.values())
+        figures = [_brief(cells[key].accuracy, best) if key in cells else "not computed" for key in who]
+        seen = ", seen" if any(row.seen for row in cells.values()) else ""
+        label = f"{name} ({first.modality}, {first.way}-way{seen})"
+        lines.append(f"| {label} | {' | '.join(figures)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _brief(value: Interval, best: float) -> str:
+    text = f"{100 * value.value:.1f} ± {50 * (value.high - value.low):.1f}"
+    return f"**{text}**" if value.value == best else text
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Two tables, figures in percent with 95 % intervals: accuracy at a glance, and everything."""
+    lines = [
+        overview(rows),
         "| condition | way, shot | encoder | method | accuracy % | balanced accuracy % | AUROC % | "
         "accuracy minus raw pixels |",
         "|---|---|---|---|---|---|---|---|",
