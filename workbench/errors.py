@@ -35,7 +35,7 @@ class SupportError(WorkbenchError):
 
 
 class CohortError(WorkbenchError):
-    """A cohort cannot be evaluated or used for training as asked (leak between patients, empty class, ...)."""
+    """A cohort cannot be evaluated or trained on as asked (leak between patients, empty class, ...)."""
 
 
 class CardError(WorkbenchError):

@@ -75,7 +75,7 @@ class MultiScale(Backbone):
 
 
 def edges(images: Tensor) -> Tensor:
-    """Strength of edges in four directions (modulo 180 degrees) in 4x4 cells, ``(n, 64)``, square root taken."""
+    """Root of the strength of edges in four directions (modulo 180 degrees) in 4x4 cells, ``(n, 64)``."""
     grey = images.mean(1, keepdim=True)
     dx = grey[:, :, 1:-1, 2:] - grey[:, :, 1:-1, :-2]
     dy = grey[:, :, 2:, 1:-1] - grey[:, :, :-2, 1:-1]

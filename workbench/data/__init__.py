@@ -1,0 +1,1 @@
+"""Dataset cards, cohorts grouped by patient, episodes, and what feeds meta-training."""

@@ -158,7 +158,7 @@ def iter_scans(
 
 
 def pixel_digest(scan: Scan) -> str:
-    """SHA-256 of the pixels a recipe takes (the middle slice): equal for copies, whatever their file format."""
+    """SHA-256 of the pixels a recipe takes (the middle slice): equal for copies in any file format."""
     plane = scan.pixels[scan.pixels.shape[0] // 2]
     sha = hashlib.sha256(repr(plane.shape).encode())
     sha.update(plane.tobytes())

@@ -126,7 +126,7 @@ def _checkpoint(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint
 
 
 def _loggers(folder: Path) -> list[Logger]:
-    """CSV and TensorBoard logs in ``metrics/0``, ``metrics/1``, ...: one for each time the run was started."""
+    """CSV and TensorBoard logs in ``metrics/0``, ``metrics/1``, ...: one for each start of the run."""
     part = str(len(list((folder / "metrics").glob("*"))))
     return [CSVLogger(folder, "metrics", part), TensorBoardLogger(folder, "metrics", part)]
 
