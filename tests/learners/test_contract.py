@@ -192,8 +192,8 @@ def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
 
 def test_unknown_methods_and_options_name_what_exists() -> None:
     spec = tiny_learner("prototypical")
-    with pytest.raises(PlanError, match="Known: .*prototypical"):
+    with pytest.raises(PlanError, match=r"Known: .*prototypical"):
         create("protypical", spec.spec, spec.recipe)
     with pytest.raises(PlanError, match="scal"):
         create("prototypical", spec.spec, spec.recipe, None, {"scal": 1.0})
-    assert SIZE == spec.recipe.size
+    assert spec.recipe.size == SIZE
