@@ -79,6 +79,20 @@ def test_edges_tell_directions_apart() -> None:
     assert strengths[0].argmax() != strengths[1].argmax()
 
 
+def test_silent_channels_leave_second_derivatives_finite() -> None:
+    """MAML differentiates twice, and a ReLU map that is zero everywhere has no spread."""
+    backbone = build(_spec("multiscale-resnet10")).eval()
+    with torch.no_grad():
+        backbone.network.bn1.bias.fill_(-100)  # type: ignore[union-attr]
+    weight = backbone.network.conv1.weight  # type: ignore[union-attr]
+    loss = backbone(torch.randn(2, 3, 32, 32)).square().sum(0).max()
+    (gradient,) = torch.autograd.grad(loss, weight, create_graph=True)
+    assert torch.isfinite(gradient).all()
+    parameters = [p for p in backbone.parameters() if p.requires_grad]
+    second = torch.autograd.grad(gradient.square().sum() + loss, parameters, allow_unused=True)
+    assert all(torch.isfinite(g).all() for g in second if g is not None)
+
+
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(PlanError, match="conv4"):
         build(BackboneSpec("conv5"))

@@ -89,7 +89,9 @@ def edges(images: Tensor) -> Tensor:
 def _pool(maps: Tensor) -> Tensor:
     """Root of mean and of spread over positions; the root draws in the long tail of pooled ReLU maps."""
     values = maps.float()
-    spread, mean = torch.std_mean(values, dim=(2, 3), correction=0)
+    variance, mean = torch.var_mean(values, dim=(2, 3), correction=0)
+    # A channel that is silent in an image has no variance, where the root has no second derivative.
+    spread = (variance + 1e-10).sqrt()
     return torch.cat([mean, spread], dim=1).clamp_min(0).add(1e-4).sqrt()
 
 
