@@ -50,5 +50,9 @@ class PlanError(WorkbenchError):
     """A training plan does not follow the schema or contradicts itself."""
 
 
+class TrainingError(WorkbenchError):
+    """A training run cannot go on (the loss is no longer a number)."""
+
+
 class ModelFileError(WorkbenchError):
     """A weights or classifier file is damaged, of another kind, or made for other weights."""

@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 
 from tests.helpers import striped_cohort
-from workbench.errors import PlanError
+from workbench.errors import PlanError, TrainingError
 from workbench.learners.files import load_learner
 from workbench.training import run
 from workbench.training.checkpoints import SafetensorsCheckpointIO
@@ -104,6 +104,13 @@ def _run_until_killed(folder: Path) -> None:
     assert not (folder / "tiny.safetensors").exists()
 
 
+def test_a_loss_that_is_no_number_ends_the_run_with_a_way_out(tmp_path: Path) -> None:
+    values = _values(steps=6)
+    values["optimisation"] = {"learning_rate": 1e30, "clip": 0.0, "warmup": 0}
+    with pytest.raises(TrainingError, match=r"learning_rate"):
+        train(parse_plan(values, "test"), tmp_path / "run", progress=False)
+
+
 def test_a_folder_with_a_run_of_another_plan_is_refused(tmp_path: Path) -> None:
     train(_plan(steps=3), tmp_path / "run", progress=False)
     with pytest.raises(PlanError, match="another plan"):
@@ -132,7 +139,7 @@ def test_the_last_stretch_is_kept_also_when_it_was_not_the_best(
     assert steps == {"best": 3, "last": 12}
 
 
-def test_meta_validation_ranks_checkpoints_on_held_out_conditions(tmp_path: Path) -> None:
+def test_meta_validation_ranks_checkpoints_on_held_out_conditions(tmp_path: Path, private_home: Path) -> None:
     """A catalogued set in a folder of its own stands for the held-out condition."""
     data = tmp_path / "data" / "mednist"
     cohort = striped_cohort(way=3, patients=14)
@@ -145,11 +152,7 @@ def test_meta_validation_ranks_checkpoints_on_held_out_conditions(tmp_path: Path
     values = _values(steps=6)
     values["data"] = {"procedural": {"images": 400}, "meta_validation": ["mednist"]}
     values["validation"] = {"episodes": 3, "shots": 2, "queries": 2, "limit": 12, "patience": 1}
-    os.environ["WORKBENCH_CACHE"] = str(tmp_path / "cache")
-    try:
-        train(parse_plan(values, "test"), tmp_path / "run", data=tmp_path / "data", progress=False)
-    finally:
-        del os.environ["WORKBENCH_CACHE"]
+    train(parse_plan(values, "test"), tmp_path / "run", data=tmp_path / "data", progress=False)
     with (tmp_path / "run" / "metrics" / "0" / "metrics.csv").open() as file:
         scores = [float(r["meta_validation"]) for r in csv.DictReader(file) if r.get("meta_validation")]
     assert scores

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from workbench.backbones import BackboneSpec, build
 from workbench.data.examples import Features, Support
 from workbench.data.pool import LabelledBatch, MetaBatch
+from workbench.errors import TrainingError
 from workbench.imaging.recipe import Recipe, recipe_findings
 from workbench.imaging.scan import Finding, Scan
 from workbench.learners.reading import Neighbour, Reading
@@ -153,9 +154,10 @@ class Learner(pl.LightningModule, ABC):
         Embeddings unless a method overrides it. Computed without gradient, in evaluation mode (frozen
         normaliser statistics) and in chunks.
         """
+        if len(images) == 0:
+            return torch.empty((0, self.backbone.dim))
         with frozen(self), torch.no_grad():
-            chunks = [self.embed(chunk).float() for chunk in torch.split(images, _CHUNK)]
-        return torch.cat(chunks) if chunks else torch.empty((0, self.backbone.dim))
+            return torch.cat([self.embed(chunk).float() for chunk in torch.split(images, _CHUNK)])
 
     def adapt(self, support: Support) -> Classifier:
         """Fit a classifier to labelled images. The learner itself is left unchanged."""
@@ -166,8 +168,17 @@ class Learner(pl.LightningModule, ABC):
         return Classifier(self, head, support.classes, Features(features), support.labels)
 
     def training_step(self, batch: MetaBatch | LabelledBatch, batch_idx: int) -> Tensor:
-        """One outer step (called by Lightning)."""
+        """One outer step (called by Lightning).
+
+        Raises:
+            TrainingError: if the loss is no longer a number; the checkpoint before it is still good.
+        """
         loss = self.training_loss(batch)
+        if not torch.isfinite(loss.value):
+            raise TrainingError(
+                f"The loss is {float(loss.value.detach())} at step {self.global_step}. Lower "
+                "optimisation.learning_rate (for MAML, also the options' learning rates) and start again."
+            )
         self.log("loss", loss.value.detach(), prog_bar=True)
         self.log("accuracy", loss.accuracy.detach(), prog_bar=True)
         return loss.value
