@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import time
 from collections.abc import Sequence
@@ -149,7 +150,7 @@ def _line(run: Run) -> str:
 
 
 def _report(runs: Sequence[Run], options: argparse.Namespace) -> str:
-    seeds = 1 + max(run.seed for run in runs)
+    seeds = len({run.seed for run in runs})
     lines = [
         "# Normalisers of Conv-4",
         "",
@@ -167,8 +168,12 @@ def _report(runs: Sequence[Run], options: argparse.Namespace) -> str:
         "highest) of the seeds' means; the difference to BatchNorm is paired by episode and seed. Seconds "
         "are medians of processor time of an outer step, normalisers taking turns step by step.",
         "",
-        "| method | normaliser | s per step | condition | accuracy | seeds | minus batch | episodes |",
-        "|---|---|---|---|---|---|---|---|",
+        "A training whose loss is no longer a number is counted as diverged: it reads the first class "
+        "everywhere and its accuracy is chance. It stays in the figures.",
+        "",
+        "| method | normaliser | s per step | diverged | condition | accuracy | seeds | minus batch "
+        "| episodes |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for method in METHODS:
         for name in NORMALISERS:
@@ -177,11 +182,12 @@ def _report(runs: Sequence[Run], options: argparse.Namespace) -> str:
             for condition in HELD_OUT:
                 values, others = _joined(mine, condition), _joined(base, condition)
                 mean, gap = mean_interval(values), paired_difference(values, others)
+                diverged = f"{sum(math.isnan(r.loss) for r in mine)} of {len(mine)}"
                 means = [100 * float(np.mean(r.accuracy[condition])) for r in mine]
                 against = "" if name == "batch" else f"{gap.value:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})"
                 lines.append(
-                    f"| {method} | {name} | {np.median([r.seconds for r in mine]):.3f} | {condition} "
-                    f"| {mean.value:.1f} ({mean.low:.1f}-{mean.high:.1f}) "
+                    f"| {method} | {name} | {np.median([r.seconds for r in mine]):.3f} | {diverged} "
+                    f"| {condition} | {mean.value:.1f} ({mean.low:.1f}-{mean.high:.1f}) "
                     f"| {min(means):.1f}-{max(means):.1f} | {against} | {len(values)} |"
                 )
     return "\n".join(lines) + "\n"

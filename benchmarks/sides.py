@@ -218,7 +218,7 @@ class WorkbenchSide:
 
 
 class StagedSide:
-    """The plain way with one change after another (see `STAGES`); without the optimiser's step."""
+    """The plain way with one change after another (see `STAGES`)."""
 
     def __init__(self, setup: Setup) -> None:
         self.plain, self.ours = PlainSide(setup), WorkbenchSide(setup)
@@ -227,14 +227,15 @@ class StagedSide:
 
     def step(self, method: str, number: int, stage: str) -> float:
         """Gradients of one outer step."""
-        level = STAGES.index(stage)
-        if stage == "files":
-            return self.plain.step(method, number)
         if stage == "workbench":
             return self.ours.step(method, number)
+        level = STAGES.index(stage)
         network = self.plain.networks[method]
         layout = torch.channels_last if level >= STAGES.index("channels_last") else torch.contiguous_format
+        # Every stage shares one network: the layout of the stage before must not leak into this one.
         network.to(memory_format=layout)  # type: ignore[call-overload]
+        if stage == "files":
+            return self.plain.step(method, number)
         batch = self.ours.batch(method, number)
 
         def ready(images: Tensor) -> Tensor:

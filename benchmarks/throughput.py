@@ -12,14 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing as mp
+import os
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -86,26 +88,44 @@ class Stage:
     size: int
     stage: str
     seconds: float
+    turns: int
+
+
+K = TypeVar("K")
+
+
+def _replaced(old: list[K], new: list[K], key: Callable[[K], tuple[object, ...]]) -> list[K]:
+    """Old figures that were not measured anew, then the new ones; in order of size."""
+    fresh = {key(x) for x in new}
+    return sorted([x for x in old if key(x) not in fresh] + new, key=lambda x: str(key(x)[0]))
+
+
+def _known(path: Path) -> tuple[list[Comparison], list[Accuracy], list[Stage]]:
+    rows, accuracies, stages = json.loads(path.read_text(encoding="utf-8"))
+    known = [
+        Accuracy(**{k: tuple(v) if isinstance(v, list) else v for k, v in a.items()}) for a in accuracies
+    ]
+    return [Comparison(**r) for r in rows], known, [Stage(**s) for s in stages]
 
 
 def main() -> None:
     """See the module's description."""
     options = _parser().parse_args()
-    rows: list[Comparison] = []
-    accuracies: list[Accuracy] = []
-    stages: list[Stage] = []
+    rows, accuracies, stages = _known(options.json) if options.add else ([], [], [])
     for size in options.sizes:
         with tempfile.TemporaryDirectory(prefix="workbench-benchmark-") as folder:
             setup, source = _setup(size, Path(folder), options)
             with _worker(setup, "plain") as plain, _worker(setup, "workbench") as ours:
-                for method in METHODS:
-                    rows.append(_training(plain, ours, method, size, options.turns))
-                    print(rows[-1], flush=True)
+                timed = [_training(plain, ours, m, size, options.turns) for m in METHODS if options.turns]
+                print(*timed, sep="\n", flush=True)
                 found = _accuracy(plain, ours, setup, options)
-                accuracies += found
-                rows.append(_evaluation(plain, ours, size, options))
-                print(*found, rows[-1], sep="\n", flush=True)
-            stages += _ablation(setup, options.ablation_turns)
+                if options.episodes:
+                    timed.append(_evaluation(plain, ours, size, options))
+                print(*found, *timed[-1:], sep="\n", flush=True)
+            staged = _ablation(setup, options.ablation_turns)
+            rows = _replaced(rows, timed, lambda r: (r.size, r.task.split("(")[0]))
+            accuracies = _replaced(accuracies, found, lambda a: (a.size, a.method))
+            stages = _replaced(stages, staged, lambda x: (x.size, x.method, x.stage))
             report = _report(rows, accuracies, stages, source, options)
             options.json.write_text(
                 json.dumps([[asdict(x) for x in y] for y in (rows, accuracies, stages)], indent=1) + "\n"
@@ -132,6 +152,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--episodes", type=int, default=300, help="of the plain evaluation (MAML: a quarter); its time for"
         " 10,000 is extrapolated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--add", action="store_true", help="keep figures of --json that are not measured anew; 0 for --turns,"
+        " --ablation-turns or --episodes leaves that part out",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/throughput.md"), help="the table")
@@ -256,7 +280,8 @@ def _evaluation(plain: Connection, ours: Connection, size: int, options: argpars
     for _ in range(2):
         a = _ask(plain, Request("prototypical", 0, part, evaluate=True))
         pairs.append((a, _ask(ours, Request("prototypical", 0, HUNDREDFOLD, evaluate=True))))
-    return _compare("prototypical: 10,000 evaluation episodes", size, pairs, HUNDREDFOLD / part, 1.0)
+    task = f"prototypical: 10,000 evaluation episodes (plain: {part} of them)"
+    return _compare(task, size, pairs, HUNDREDFOLD / part, 1.0)
 
 
 def _ablation(setup: Setup, turns: int) -> list[Stage]:
@@ -274,7 +299,7 @@ def _ablation(setup: Setup, turns: int) -> list[Stage]:
                 request = Request(method, turn, turn + 1, stage="workbench")
                 seconds["kept memory"].append(_ask(kept, request).processor)
             found += [
-                Stage(method, setup.recipe.size, name, float(np.median(values[1:])))
+                Stage(method, setup.recipe.size, name, float(np.median(values[1:])), turns)
                 for name, values in seconds.items()
             ]
     return found
@@ -316,7 +341,8 @@ def _report(
         "MAML freezes them inside an episode on both sides. Lightning's own time is in neither.",
         "",
         "Each side runs in a process of its own, by turns. Seconds are medians of processor time; the ratio "
-        "is the median over turns, with the 10th and 90th percentile. Wall clock on a machine that was not "
+        "is the median over turns, with the 10th and 90th percentile. The load average was "
+        f"{os.getloadavg()[0]:.1f} at the end. Wall clock on a machine that was not "
         "idle is the least reliable column.",
         "",
         "| what | px | plain, s | workbench, s | ratio (10th-90th) | by wall clock | turns |",
@@ -329,7 +355,7 @@ def _report(
     ]
     lines += [
         "",
-        f"Evaluation: the plain way loads and embeds the images of {max(20, options.episodes // 5)} episodes "
+        f"Evaluation: the plain way loads and embeds the images of the episodes named "
         f"anew, and its time is multiplied up to {HUNDREDFOLD:,}; the workbench embeds the cohort once and "
         f"runs all {HUNDREDFOLD:,} (accuracy, balanced accuracy and AUROC of each; the plain way only "
         "accuracy).",
@@ -355,8 +381,8 @@ def _report(
             "",
             "## Where it comes from",
             "",
-            f"Processor seconds of one training step, each change added to those above it; median of "
-            f"{options.ablation_turns} interleaved turns.",
+            f"Processor seconds of one training step, each change added to those above it; median over "
+            f"interleaved turns ({', '.join(sorted({str(s.turns) for s in stages}))}).",
             "",
             "| method | px | change | s | times plain |",
             "|---|---|---|---|---|",
