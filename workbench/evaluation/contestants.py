@@ -62,7 +62,8 @@ def contestants(weights: str | Path, methods: Sequence[str], seed: int = 0) -> t
     Args:
         weights: shipped name or file.
         methods: names of learners, ``raw-pixels`` (logistic regression and nearest mean on a 16x16 image)
-            and ``random-encoder`` (the other methods on the same network freshly initialised).
+            and ``random-encoder`` (the other methods that leave the encoder as it is, on the same network
+            freshly initialised).
         seed: of the random encoder.
 
     Raises:
@@ -80,8 +81,11 @@ def contestants(weights: str | Path, methods: Sequence[str], seed: int = 0) -> t
         spec = replace(base.spec, name="raw-pixels", width=0)
         found += [_fresh(PIXELS, name, {}, spec, base.recipe, seed) for name in PIXEL_METHODS]
     if UNTRAINED in methods:
-        trained = [(c.learner.name, plain(c.learner.settings)) for c in found[: len(chosen)]]
-        found += [_fresh(UNTRAINED, name, o, base.spec, base.recipe, seed) for name, o in trained]
+        # A starting point for an inner loop that was never meta-trained is no baseline.
+        reading = [c.learner for c in found[: len(chosen)] if not c.learner.inner_steps]
+        found += [
+            _fresh(UNTRAINED, x.name, plain(x.settings), base.spec, base.recipe, seed) for x in reading
+        ]
     recipes = {c.learner.recipe for c in found}
     if len(recipes) > 1:
         raise PlanError(

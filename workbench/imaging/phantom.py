@@ -1,6 +1,6 @@
 """Synthetic scans for the demonstration, written as real DICOM files of people who do not exist.
 
-Each shows a piece of lung on CT with vessels, chest wall and one lesion, whose border is either smooth or
+Each shows a piece of lung on CT with a few vessels, chest wall and one mass, whose border is either smooth or
 spiculated. Lesions of both classes are equally large and dense, so that brightness gives nothing away and
 only shape does. Called by the demo and by tests.
 """
@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 
 CLASSES = ("smooth", "spiculated")
 SIDE = 160
-SPACING_MM = 0.6
+SPACING_MM = 0.4
 _INTERCEPT = -1024
 
 Field = npt.NDArray[np.float64]
@@ -61,7 +61,7 @@ def draw(name: str, rng: np.random.Generator) -> npt.NDArray[np.float32]:
         raise ValueError(f"A phantom is one of {', '.join(CLASSES)}, not {name!r}")
     rows, columns = np.mgrid[:SIDE, :SIDE].astype(float)
     image = rng.uniform(-870.0, -800.0) + 35.0 * _texture(rng, 3.0) + 25.0 * _texture(rng, 12.0)
-    for _ in range(int(rng.integers(5, 10))):
+    for _ in range(int(rng.integers(1, 4))):
         image = np.maximum(image, _vessel(rows, columns, rng))
     wall = _wall(rows, columns, rng)
     image = image * (1.0 - wall) + (45.0 + 15.0 * _texture(rng, 2.0)) * wall
@@ -91,7 +91,7 @@ def _vessel(rows: Field, columns: Field, rng: np.random.Generator) -> Field:
 def _wall(rows: Field, columns: Field, rng: np.random.Generator) -> Field:
     """Chest wall: everything beyond a large circle whose edge passes near a border of the picture."""
     angle, radius = rng.uniform(0.0, 2 * np.pi), rng.uniform(1.2, 2.2) * SIDE
-    reach = rng.uniform(0.42, 0.56) * SIDE
+    reach = rng.uniform(0.50, 0.62) * SIDE
     y = SIDE / 2 + (reach - radius) * np.sin(angle)
     x = SIDE / 2 + (reach - radius) * np.cos(angle)
     return _soft(np.hypot(rows - y, columns - x) - radius)
@@ -106,7 +106,7 @@ def _lesion(rows: Field, columns: Field, name: str, rng: np.random.Generator) ->
     border = _lobes(theta, rng)
     if name == "spiculated":
         border = border + _spikes(theta, rng)
-    size = rng.uniform(17.0, 27.0)
+    size = rng.uniform(28.0, 38.0)
     border *= size / np.sqrt(np.mean(border**2))  # mean squared radius sets the area
     return _soft(np.interp(angle, theta, border, period=2 * np.pi) - distance)
 
