@@ -215,6 +215,41 @@ def test_a_place_that_cannot_be_written_is_one_message(tmp_path: Path, weights: 
     assert "Traceback" not in found.output
 
 
+@pytest.mark.parametrize("command", ["adapt", "predict", "evaluate"])
+def test_a_place_that_cannot_be_written_is_said_before_the_work_is_done(
+    tmp_path: Path, weights: str, model: str, command: str
+) -> None:
+    scans = class_folders(tmp_path / "scans", seed=3)
+    taken = tmp_path / "taken.safetensors" if command == "adapt" else tmp_path / "taken.json"
+    taken.mkdir()
+    given = {
+        "adapt": (str(scans), "--out", str(taken)),
+        "predict": (model, str(scans), "--out", str(taken)),
+        "evaluate": (model, str(scans), "--report", str(taken)),
+    }
+    found = run(command, *given[command], "--weights", weights)
+    assert found.exit_code == 2
+    assert "is a folder" in found.stderr
+    assert found.stdout == ""
+
+
+def test_adapting_to_few_scans_of_unknown_patients_says_so(tmp_path: Path, weights: str) -> None:
+    support = class_folders(tmp_path / "support", patients=1)
+    found = run("adapt", str(support), "--out", str(tmp_path / "m.safetensors"), "--weights", weights)
+    assert found.exit_code == 0
+    said = " ".join(found.stderr.split())
+    assert "Few patients in class 'class 0' (1), 'class 1' (1)" in said
+    assert "patient of 2 of 2 scans is not known" in said
+
+
+def test_predicting_an_empty_folder_says_so(tmp_path: Path, weights: str, model: str) -> None:
+    (tmp_path / "empty").mkdir()
+    found = run("predict", model, str(tmp_path / "empty"), "--format", "json", "--weights", weights)
+    assert found.exit_code == 1
+    assert json.loads(found.stdout) == []
+    assert "no files" in found.stderr
+
+
 def test_the_version_is_told() -> None:
     from importlib.metadata import PackageNotFoundError, version
 

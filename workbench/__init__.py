@@ -49,7 +49,8 @@ def load(
 def read_support(path: str | Path, learner: Learner) -> Support:
     """The support in a folder of class folders, or in a CSV with the columns file, label and patient.
 
-    Files that cannot be read are left out with a warning that names them.
+    Files that cannot be read are left out with a warning that names them; another names classes of few
+    patients.
 
     Args:
         path: see `workbench.data.folders.read_examples`.
@@ -60,12 +61,15 @@ def read_support(path: str | Path, learner: Learner) -> Support:
     """
     import warnings
 
+    from workbench.data.advice import few_patients
     from workbench.data.examples import Support
     from workbench.data.folders import read_examples
 
     read = read_examples(path)
     for refusal in read.refused:
         warnings.warn(f"Left out: {refusal}", stacklevel=2)
+    if few := few_patients(read):
+        warnings.warn(few, stacklevel=2)
     return Support.from_examples(read.examples, learner.recipe, read.classes)
 
 

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from workbench.cli_output import Format, bar, listed
+from workbench.cli_output import Format, bar, check_place, listed
 from workbench.errors import WorkbenchError
 from workbench.evaluation.plaintext import NOTICE
 
@@ -35,7 +35,9 @@ class _Group(TyperGroup):
         except OSError as error:
             if error.filename is None:
                 raise
-            errors.print(f"Error: {error.filename}: {error.strerror}.", style="red", markup=False)
+            errors.print(
+                f"Error: {error.filename}: {error.strerror}.", style="red", markup=False, soft_wrap=True
+            )
             raise typer.Exit(INPUT_ERROR) from error
 
 
@@ -130,14 +132,18 @@ def adapt(
     from workbench.adaptation.model import adapt as adapt_to
     from workbench.adaptation.model import load_weights, save_model
     from workbench.cli_output import print_estimate, print_support
+    from workbench.data.advice import advice
     from workbench.data.folders import read_examples
 
     if out.suffix != ".safetensors":
         raise typer.BadParameter("the file must end in .safetensors", param_hint="--out")
+    check_place(out)
     loaded = load_weights(weights, method)
     with bar("Reading scans", errors) as progress:
         read = read_examples(support, progress)
     listed(read.refused, errors)
+    for text in advice(read):
+        errors.print(text, style="yellow", markup=False, soft_wrap=True)
     model = adapt_to(loaded, read.examples, read.classes)
     save_model(model, out)
     print_support(model)
@@ -178,6 +184,8 @@ def predict(
     from workbench.adaptation.predict import read_cases
     from workbench.cli_output import render_cases
 
+    if out is not None:
+        check_place(out)
     adapted = load_model(model, weights)
     with bar("Reading scans", errors) as progress:
         cases = tuple(read_cases(adapted, scans, progress))
@@ -185,11 +193,13 @@ def predict(
     if out is None:
         sys.stdout.write(text)
     else:
+        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8", newline="")
         errors.print(f"Written: {out}", markup=False, soft_wrap=True)
     if not any(case.reading for case in cases):
         listed([c.refusal for c in cases if c.refusal], errors)
-        errors.print("No scan could be read.", style="red")
+        said = "No scan could be read." if cases else "There are no files in what was given."
+        errors.print(said, style="red")
         raise typer.Exit(NOTHING_READ)
 
 
@@ -213,7 +223,7 @@ def evaluate(
         str,
         typer.Option(
             help="Methods, separated by commas; raw-pixels and random-encoder are the baselines, "
-            "the latter for every other method named."
+            "the latter for every other method that leaves the encoder as it is."
         ),
     ] = "prototypical,linear-probe,maml,raw-pixels,random-encoder",
     shots: Annotated[int, typer.Option(min=1, help="Labelled patients per class.")] = 5,
@@ -260,6 +270,7 @@ def evaluate(
 
     for path in out or []:
         check_ending(path)
+        check_place(path)
     names = _split(conditions) or planned_conditions(load_learner(find_weights(weights)).record)
     entrants = contestants(weights, _split(methods), seed)
     spec = EpisodeSpec(ways=ways, shots=shots, queries=queries, seed=seed)
@@ -274,18 +285,22 @@ def evaluate(
 
 def _evaluate_cohort(model: Path, cohort: Path, reports: list[Path], weights: str) -> None:
     from workbench.adaptation.model import load_model
-    from workbench.cli_output import print_performance
+    from workbench.cli_output import counted, print_performance
     from workbench.evaluation.cohorts import evaluate_cohort
     from workbench.evaluation.report import check_ending, write_report
 
     for path in reports:
         check_ending(path)
+        check_place(path)
     adapted = load_model(model, None if weights == "general" else weights)
     with bar("Reading the cohort", errors) as progress:
         result = evaluate_cohort(adapted, cohort, progress)
     listed(result.refused, errors)
     found = result.performance
-    print(f"{found.patients} patients, {found.scans} scans read, {len(result.refused)} files left out")
+    print(
+        f"{counted(found.patients, 'patient')}, {counted(found.scans, 'scan')} read, "
+        f"{counted(len(result.refused), 'file')} left out"
+    )
     print_performance(found)
     for path in reports:
         write_report(result, path)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from workbench.errors import ScanRefused
+from workbench.errors import ScanRefused, WorkbenchError
 from workbench.evaluation.plaintext import NOTICE, csv_cell
 
 if TYPE_CHECKING:
@@ -70,12 +72,34 @@ def listed(refused: Sequence[ScanRefused], console: Console, most: int = 20) -> 
         console.print(f"... and {len(refused) - most} more files.", style="yellow")
 
 
+def check_place(path: Path) -> None:
+    """Say before the work is done that its result could not be written.
+
+    Raises:
+        WorkbenchError: the place is a folder, lies below a file, or may not be written.
+    """
+    if path.is_dir():
+        raise WorkbenchError(f"{path}: is a folder. Name a file in it.")
+    above = next(place for place in path.absolute().parents if place.exists())
+    if not above.is_dir():
+        raise WorkbenchError(
+            f"{path}: cannot be written, as {above.name} is not a folder. Choose another place."
+        )
+    if not os.access(above, os.W_OK):
+        raise WorkbenchError(f"{path}: the folder {above} may not be written. Choose another place.")
+
+
+def counted(number: int, what: str) -> str:
+    """``1 patient``, ``2 patients``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def print_support(model: AdaptedModel) -> None:
     """The classes and how many patients taught each."""
     record = model.record
     print(f"Adapted with {record.method} from the weights {record.learner or '(untitled)'!r}.")
     for name, shots in zip(record.classes, record.shots, strict=True):
-        print(f"  {name}: {shots} patient{'s' if shots != 1 else ''}")
+        print(f"  {name}: {counted(shots, 'patient')}")
 
 
 def print_estimate(estimate: Estimate) -> None:
@@ -93,7 +117,7 @@ def print_performance(found: Performance) -> None:
     print(f"  AUROC               {said(found.auroc)}")
     for name, value in zip(found.classes, found.sensitivities, strict=True):
         print(f"  sensitivity, {name}: {said(value)}")
-    print("  (by patient; 95 % intervals)")
+    print("  (by patient, scans of unknown patients counted one by one; 95 % intervals)")
 
 
 def print_rows(rows: Sequence[Row]) -> None:

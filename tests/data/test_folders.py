@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -156,3 +157,69 @@ def test_slices_of_a_series_are_read_as_one_volume(tmp_path: Path, shared: Path)
     picture(tmp_path / "series" / "photo.png", 0)
     scans = [scan for _, scan in iter_scans([tmp_path]) if not isinstance(scan, ScanRefused)]
     assert sorted(scan.is_volume for scan in scans) == [False, True]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    class_folders(tmp_path, patients=2)
+    os.mkfifo(tmp_path / "class 0" / "pipe.dcm")
+    assert [r.source for r in read_examples(tmp_path).refused] == ["class 0/pipe.dcm"]
+    assert isinstance(dict(iter_scans([tmp_path]))["class 0/pipe.dcm"], ScanRefused)
+
+
+def test_a_file_that_may_not_be_opened_is_refused_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Permissions do not bind an administrator, under whom tests may run, so the system's answer is acted."""
+    class_folders(tmp_path, patients=2)
+    look = Path.open
+
+    def closed(path: Path, *arguments: object, **named: object) -> object:
+        if path.name == "0.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, *arguments, **named)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", closed)
+    read = read_examples(tmp_path)
+    assert len(read.examples) == 3
+    assert [r.source for r in read.refused] == ["class 0/0.png"]
+    assert "permissions" in read.refused[0].fix
+
+
+def test_a_folder_that_may_not_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class_folders(tmp_path, patients=2)
+    picture(tmp_path / "class 0" / "private" / "a.png", 5)
+    walk, scan = Path.iterdir, os.scandir
+
+    def closed_to_walk(path: Path) -> object:
+        if path.name == "private":
+            raise PermissionError(13, "Permission denied", str(path))
+        return walk(path)
+
+    def closed_to_scan(path: str) -> object:
+        if str(path).endswith("private"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(Path, "iterdir", closed_to_walk)
+    monkeypatch.setattr(os, "scandir", closed_to_scan)
+    read = read_examples(tmp_path)
+    assert [r.source for r in read.refused] == ["class 0/private"]
+    assert len(read.examples) == 4
+    assert isinstance(dict(iter_scans([tmp_path]))["private"], ScanRefused)
+
+
+def test_a_dangling_link_is_refused_by_its_name(tmp_path: Path) -> None:
+    class_folders(tmp_path, patients=2)
+    (tmp_path / "class 1" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert [r.source for r in read_examples(tmp_path).refused] == ["class 1/gone.png"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_tables_are_read_as_spreadsheets_write_them(tmp_path: Path, separator: str) -> None:
+    rows = [("File", " Label", "PATIENT")]
+    rows += [(picture(tmp_path / f"{i}.png", i).name, "ill" if i < 2 else "well", f"p{i}") for i in range(4)]
+    table = tmp_path / "t.csv"
+    table.write_text("\r\n".join(separator.join(row) for row in rows), encoding="utf-8-sig")
+    read = read_examples(table)
+    assert read.classes == ("ill", "well")
+    assert len({e.patient for e in read.examples}) == 4

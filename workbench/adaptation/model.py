@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.data.examples import Example, Support
-from workbench.data.folders import pixel_digest
+from workbench.data.folders import scan_key as scan_key
 from workbench.errors import ModelFileError, ScanRefused
-from workbench.imaging.identity import patient_key
+from workbench.imaging.modality import UNKNOWN_MODALITY, same_modality
 from workbench.imaging.scan import Scan
 from workbench.learners.base import Classifier
 from workbench.learners.files import (
@@ -30,9 +30,6 @@ from workbench.learners.files import (
 )
 from workbench.learners.options import plain
 from workbench.weights import DEFAULT, find_weights, shipped
-
-_PLAIN_XRAY = {"CR": "DX", "RG": "DX", "RF": "DX"}
-"""Codes that different makers give to the same plain X-ray."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +72,7 @@ def adapt(
     """
     learner = loaded.learner
     support = Support.from_examples(examples, learner.recipe, classes)
-    modalities = {e.scan.modality for e in examples} - {"OT"}
+    modalities = {e.scan.modality for e in examples} - {UNKNOWN_MODALITY}
     record = ClassifierRecord(
         method=learner.name,
         options=plain(learner.settings),
@@ -84,7 +81,7 @@ def adapt(
         classes=support.classes,
         shots=tuple(support.shots[name] for name in support.classes),
         support_sha256=support.digest,
-        modality=min(modalities) if modalities else "OT",
+        modality=min(modalities, default=UNKNOWN_MODALITY),
         support_patients=tuple(sorted(_patients(examples))),
         support_scans=tuple(sorted({scan_key(e.scan) for e in examples})),
     )
@@ -118,11 +115,6 @@ def load_model(path: Path, weights: str | Path | None = None) -> AdaptedModel:
     )
 
 
-def scan_key(scan: Scan) -> str:
-    """Keyed hash of a scan's pixels: names a scan to this installation only."""
-    return patient_key(f"scan {pixel_digest(scan)}")
-
-
 def has_seen(record: ClassifierRecord, example: Example) -> str | None:
     """Why a labelled scan may not be used to evaluate a model, or None where it may."""
     if scan_key(example.scan) in record.support_scans:
@@ -134,8 +126,7 @@ def has_seen(record: ClassifierRecord, example: Example) -> str | None:
 
 def other_modality(record: ClassifierRecord, scan: Scan, name: str) -> ScanRefused | None:
     """The refusal of a scan whose modality is known and not the one the model was adapted to."""
-    mine, given = (_PLAIN_XRAY.get(code, code) for code in (record.modality, scan.modality))
-    if "OT" in (mine, given) or mine == given:
+    if same_modality(record.modality, scan.modality):
         return None
     return ScanRefused(
         name,

@@ -25,15 +25,13 @@ from workbench.data.catalogue import cache_folder, find_data
 from workbench.data.labelled import labelled_items
 from workbench.data.layouts import count_items, files_of, iter_items, variant
 from workbench.errors import CohortError, ScanRefused
+from workbench.imaging.modality import UNKNOWN_MODALITY, modality_group
 from workbench.imaging.recipe import Recipe
 
 _log = logging.getLogger(__name__)
 
 FORMAT = 2
 """Raised whenever what is stored, or how images are decoded, changes."""
-
-_PROJECTIONS = frozenset({"DX", "CR", "RG", "RF"})
-"""Codes that different makers give to the same plain X-ray."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +113,9 @@ def folder_cohort(folder: Path, recipe: Recipe, progress: bool = False) -> Cohor
     """
     with tempfile.TemporaryDirectory(prefix="workbench-cohort-") as work:
         place = Path(work) / "cohort"
-        decoded = store.decode(labelled_items(folder), recipe, "OT", {}, folder.name, progress=progress)
+        decoded = store.decode(
+            labelled_items(folder), recipe, UNKNOWN_MODALITY, {}, folder.name, progress=progress
+        )
         store.write(decoded, recipe, {}, place, folder.name)
         stored = store.read(place, mapped=False)
     found = _cohort(folder.stem, stored, (), _one_modality(stored, folder.name))
@@ -139,12 +139,12 @@ def _cohort(name: str, stored: store.Stored, origin: tuple[str, ...], modality: 
 
 
 def _one_modality(stored: store.Stored, title: str) -> str:
-    example = {code: name for code, name in zip(stored.modalities, stored.names, strict=True) if code != "OT"}
-    groups = {"DX" if code in _PROJECTIONS else code for code in example}
-    if len(groups) > 1:
+    named = zip(stored.modalities, stored.names, strict=True)
+    example = {code: name for code, name in named if code != UNKNOWN_MODALITY}
+    if len({modality_group(code) for code in example}) > 1:
         found = ", ".join(f"{code} ({name})" for code, name in example.items())
         raise CohortError(f"{title}: scans of different modalities are mixed: {found}. Keep one modality.")
-    return next(iter(example), "OT")
+    return next(iter(example), UNKNOWN_MODALITY)
 
 
 def _refuse_empty_classes(folder: Path, found: Cohort) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import SupportError
+from workbench.imaging.modality import UNKNOWN_MODALITY, modality_group
 from workbench.imaging.recipe import Recipe
 from workbench.imaging.scan import Scan
 
@@ -159,8 +160,8 @@ def _refuse_mixed_modalities(examples: Sequence[Example]) -> None:
     by_modality: dict[str, Example] = {}
     for example in examples:
         by_modality.setdefault(example.scan.modality, example)
-    known = {m: e for m, e in by_modality.items() if m != "OT"}
-    if len(known) > 1:
+    known = {m: e for m, e in by_modality.items() if m != UNKNOWN_MODALITY}
+    if len({modality_group(m) for m in known}) > 1:
         parts = ", ".join(f"{m} ({e.scan.provenance.source})" for m, e in sorted(known.items()))
         raise SupportError(f"The scans are of mixed modalities: {parts}. Keep one modality per condition.")
 

@@ -19,6 +19,7 @@ from workbench.data.labelled import labelled_items
 from workbench.data.layouts import Item
 from workbench.errors import CohortError, ScanRefused, SupportError
 from workbench.imaging.identity import patient_key
+from workbench.imaging.modality import UNKNOWN_MODALITY
 from workbench.imaging.read import natural, read_scans
 from workbench.imaging.scan import Scan
 from workbench.imaging.sniff import Kind, sniff
@@ -142,7 +143,9 @@ def iter_scans(
         what to call the scan (its path below the folder given, or its base name), and the scan or why it
         could not be read.
     """
-    batches = [batch for path in paths if Path(path).is_dir() for batch in _folder_batches(Path(path))]
+    closed: list[OSError] = []
+    folders = [Path(path) for path in paths if Path(path).is_dir()]
+    batches = [batch for folder in folders for batch in _folder_batches(folder, closed)]
     loose = [Path(path) for path in paths if not Path(path).is_dir()]
     batches = [("", files) for files in _apart(loose)] + batches
     total, done = sum(len(files) for _, files in batches), 0
@@ -155,6 +158,9 @@ def iter_scans(
         done += len(files)
         if progress is not None:
             progress(done, total)
+    for error in closed:
+        name = Path(str(error.filename)).name
+        yield name, ScanRefused(name, "The folder may not be opened.", "Change its permissions.")
 
 
 def pixel_digest(scan: Scan) -> str:
@@ -165,15 +171,20 @@ def pixel_digest(scan: Scan) -> str:
     return sha.hexdigest()
 
 
+def scan_key(scan: Scan) -> str:
+    """Keyed hash of a scan's pixels: names a scan to this installation only.
+
+    Also the patient of a scan of which no patient is known.
+    """
+    return patient_key(f"scan {pixel_digest(scan)}")
+
+
 def _decode(item: Item) -> Example | ScanRefused:
     try:
-        scan = item.scan("OT")
+        scan = item.scan(UNKNOWN_MODALITY)
     except ScanRefused as refusal:
         return ScanRefused(item.name, refusal.reason, refusal.fix)
-    if item.patient:
-        patient = patient_key(item.patient)
-    else:
-        patient = scan.patient or patient_key(f"scan {pixel_digest(scan)}")
+    patient = patient_key(item.patient) if item.patient else scan.patient or scan_key(scan)
     return Example(scan, item.label, patient)
 
 
@@ -212,9 +223,12 @@ def _count(place: Path) -> int:
     return 0
 
 
-def _folder_batches(folder: Path) -> Iterator[tuple[str, list[Path]]]:
-    """Files to be read together, with the path of their folder below the one given."""
-    for root, folders, files in os.walk(folder):
+def _folder_batches(folder: Path, closed: list[OSError]) -> Iterator[tuple[str, list[Path]]]:
+    """Files to be read together, with the path of their folder below the one given.
+
+    Folders that cannot be opened are added to `closed`.
+    """
+    for root, folders, files in os.walk(folder, onerror=closed.append):
         folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural)
         below = Path(root).relative_to(folder).as_posix()
         prefix = "" if below == "." else f"{below}/"

@@ -64,13 +64,19 @@ def _folders(root: Path) -> Iterator[Item]:
         for folder in folders:
             # Studies and series of one patient may have folders of their own within the patient's.
             patient = folder.relative_to(one).parts[0] if folder != one else None
-            files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+            try:
+                files = sorted(p for p in folder.iterdir() if not (p.is_dir() or p.name.startswith(".")))
+            except OSError:
+                name = folder.relative_to(root).as_posix()
+                refusal = ScanRefused(name, "The folder may not be opened.", "Change its permissions.")
+                yield Item(RefusedImage(refusal), one.name, patient, name)
+                continue
             yield from _read_together(files, one.name, patient, root)
 
 
 def _read_together(files: Sequence[Path], label: str, patient: str | None, root: Path) -> Iterator[Item]:
     """Files of one folder: DICOM slices and zips may hold series, the rest stand alone."""
-    series = [path for path in files if sniff(path) in (Kind.DICOM, Kind.ZIP)]
+    series = [path for path in files if _may_hold_slices(path)]
     for path in files:
         if path not in series:
             name = path.relative_to(root).as_posix()
@@ -84,6 +90,13 @@ def _read_together(files: Sequence[Path], label: str, patient: str | None, root:
             yield Item(RefusedImage(refusal), label, patient, f"{folder}/{refusal.source}")
 
 
+def _may_hold_slices(path: Path) -> bool:
+    try:
+        return sniff(path) in (Kind.DICOM, Kind.ZIP)
+    except OSError:
+        return False  # refused with its reason when its turn comes
+
+
 def _middle(scan: Scan) -> Scan:
     """Only the slice that the recipe takes: the volumes of a whole folder would not fit into memory."""
     at = scan.pixels.shape[0] // 2
@@ -93,7 +106,11 @@ def _middle(scan: Scan) -> Scan:
 def _table(table: Path) -> Iterator[Item]:
     root = table.parent.resolve()
     with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
+        # Spreadsheets write semicolons where the comma is the decimal sign.
+        head = file.readline()
+        file.seek(0)
+        rows = csv.DictReader(file, delimiter=max(",;\t", key=head.count))
+        rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
         if missing := [name for name in _COLUMNS if name not in (rows.fieldnames or ())]:
             columns = ", ".join(map(repr, missing))
             raise CohortError(

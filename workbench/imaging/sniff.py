@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import stat
 import zlib
 from enum import Enum, auto
 from pathlib import Path
@@ -49,6 +50,9 @@ def sniff(path: Path) -> Kind:
     Raises:
         OSError: the file cannot be read.
     """
+    # Opening a pipe or a device could wait for ever.
+    if not stat.S_ISREG(path.stat().st_mode):
+        return Kind.UNKNOWN
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
     if not head:
