@@ -169,3 +169,10 @@ def test_formats_that_are_not_read_are_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(ScanRefused, match=reason):
             read_scan(tmp_path / name)
+
+
+def test_a_picture_past_the_budget_is_refused_for_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    Image.new("1", (20_000, 20_000)).save(path)
+    with pytest.raises(ScanRefused, match="more pixels than are allowed"):
+        read_scan(path)

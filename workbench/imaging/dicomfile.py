@@ -7,6 +7,7 @@ for one file and by `series` for many.
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -203,12 +204,46 @@ def refusing(source: str) -> Iterator[None]:
         ) from error
 
 
+class _Silence:
+    """Warnings are off while any thread is inside, and back as they were when the last one leaves."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = warnings.catch_warnings()
+
+    def enter(self) -> None:
+        """The first to come keeps the filters as they are and silences them."""
+        with self._lock:
+            if self._inside == 0:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def leave(self) -> None:
+        """The last to go restores them."""
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._before.__exit__(None, None, None)
+
+
+_silence = _Silence()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the libraries' warnings, which quote paths and element values."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    """Silence the libraries' warnings, which quote paths and element values.
+
+    Filters belong to the process, and scans are decoded in several threads: each thread restoring what it
+    found on entry would leave them silenced for good, or speaking while another still reads.
+    """
+    _silence.enter()
+    try:
         yield
+    finally:
+        _silence.leave()
 
 
 def _check_kind(dataset: FileDataset, source: str) -> None:

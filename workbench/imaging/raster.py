@@ -39,7 +39,7 @@ def read_raster(path: Path, source: str) -> Scan:
     with refusing(source), quiet():
         check_file_size(source, path.stat().st_size)
         data = path.read_bytes()
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _opened(data, source) as image:
             findings: list[Finding] = []
             pages = _pages(image, source, findings)
             form = "JPEG" if image.format == "MPO" else str(image.format)
@@ -68,6 +68,15 @@ def read_raster(path: Path, source: str) -> Scan:
             value_range=(0.0, _TOP[depth]) if depth in _TOP else None,
             findings=tuple(dict.fromkeys(findings)),
         )
+
+
+def _opened(data: bytes, source: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ScanRefused(
+            source, "Its header claims more pixels than are allowed.", "Export a smaller region."
+        ) from error
 
 
 def _pages(image: Image.Image, source: str, findings: list[Finding]) -> int:
