@@ -99,7 +99,15 @@ def write_scores(path: Path, scores: Scores) -> None:
 def program() -> str:
     """Digest of the source that decides features and scores, and of torch's version."""
     root = Path(str(resources.files("workbench")))
-    parts = ("learners", "backbones", "imaging/recipe.py", "data/episodes.py", "evaluation/episodic.py")
+    parts = (
+        "learners",
+        "backbones",
+        "imaging/recipe.py",
+        "data/episodes.py",
+        "data/examples.py",
+        "data/pool.py",
+        "evaluation/episodic.py",
+    )
     files = [
         file
         for part in parts
