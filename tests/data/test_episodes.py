@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from tests.helpers import striped_cohort
 from workbench.data.augment import Augmentation
-from workbench.data.datamodule import BatchStream, Stream
+from workbench.data.datamodule import BatchStream, EpisodeDataModule, Stream
 from workbench.data.episodes import Episode, EpisodeSampler, EpisodeSpec
 from workbench.data.pool import MetaBatch, Pool
 from workbench.errors import CohortError
@@ -135,3 +137,43 @@ def test_labelled_batches_hold_groups_of_one_condition_and_views_in_order() -> N
     assert (batch.images[:64] == batch.images[64:]).all()
     assert ((batch.labels >= batch.first) & (batch.labels < batch.last)).all()
     assert all(len(set(batch.first[i : i + 16].tolist())) == 1 for i in range(0, 64, 16))
+
+
+def test_a_class_without_a_patient_left_for_the_query_takes_no_part() -> None:
+    """Class 2 has as many patients as shots."""
+    cohort = striped_cohort(way=3, patients=4)
+    keep = ~((cohort.labels == 2) & (cohort.patients % 4 == 3))
+    parts = {name: getattr(cohort, name)[keep] for name in ("images", "labels", "patients")}
+    small = replace(cohort, **parts, names=cohort.names[:11], splits=cohort.splits[:11])
+    sampler = EpisodeSampler([small], EpisodeSpec(ways=(2, 3), shots=3, queries=2))
+    assert {name for i in range(20) for name in sampler.episode(i).classes} == {"class 0", "class 1"}
+
+
+def test_a_patient_with_scans_of_two_classes_serves_one_of_them() -> None:
+    cohort = striped_cohort(way=2, patients=12)
+    shared = replace(cohort, patients=cohort.patients % 12)
+    sampler = EpisodeSampler([shared], EpisodeSpec(ways=2, shots=3, queries=2))
+    for index in range(40):
+        patients = shared.patients[sampler.episode(index).support]
+        assert len(set(patients.tolist())) == 6
+
+
+def test_classes_count_the_same_within_a_group_of_a_labelled_batch() -> None:
+    cohort = striped_cohort("a", 4)
+    batch = Pool([cohort]).labelled(0, 64, 0)
+    for start in range(0, 64, 16):
+        assert np.bincount(batch.labels[start : start + 16], minlength=4).tolist() == [4, 4, 4, 4]
+
+
+def test_conditions_are_drawn_into_labelled_batches_by_their_weights() -> None:
+    cohorts = [striped_cohort("a"), striped_cohort("b")]
+    drawn = torch.cat([Pool(cohorts, [1.0, 0.0]).labelled(step, 32, 0).first for step in range(8)])
+    assert set(drawn.tolist()) == {0}
+
+
+@pytest.mark.parametrize(("epoch", "steps"), [(0, [0, 1, 2]), (2, [6, 7])])
+def test_a_resumed_epoch_starts_where_its_predecessors_stopped(epoch: int, steps: list[int]) -> None:
+    """The stretch before the last checkpoint is not fed again."""
+    module = EpisodeDataModule([striped_cohort()], Stream(EpisodeSpec(ways=2, shots=1, queries=1), 1), 8, 3)
+    module.trainer = SimpleNamespace(current_epoch=epoch)  # type: ignore[assignment]
+    assert list(module.train_dataloader().sampler) == steps

@@ -19,6 +19,7 @@ from workbench.evaluation import compare as comparing
 from workbench.evaluation.compare import compare, on_cohort, planned_conditions, why_seen
 from workbench.evaluation.contestants import Contestant, contestants
 from workbench.evaluation.episodic import evaluate_episodes
+from workbench.evaluation.memory import cohort_digest, scores_file
 from workbench.evaluation.tables import as_csv, as_json, as_markdown, check_ending, overview
 from workbench.learners.files import describe, save_learner
 
@@ -77,7 +78,11 @@ def test_rows_equal_the_plain_evaluation_of_each_learner(entrants: tuple[Contest
 
 
 def test_the_gain_is_against_the_better_of_the_pixel_rows(entrants: tuple[Contestant, ...]) -> None:
-    rows = on_cohort(entrants, striped_cohort(), SPEC, 20)
+    cohort = striped_cohort()
+    noise = np.random.default_rng(1).normal(0, 90, cohort.images.shape)
+    noisy = replace(cohort, images=np.clip(cohort.images * 0.15 + 100 + noise, 0, 255).astype(np.uint8))
+    rows = on_cohort(entrants, noisy, SPEC, 20)
+    assert len({row.accuracy.value for row in rows if row.encoder == "raw-pixels"}) == 2
     best = max(row.accuracy.value for row in rows if row.encoder == "raw-pixels")
     for row in rows:
         if row.encoder == "raw-pixels":
@@ -118,6 +123,26 @@ def test_other_images_are_not_answered_from_the_cache(entrants: tuple[Contestant
     first = on_cohort(entrants[:1], cohort, SPEC, 20)
     noise = np.random.default_rng(0).integers(0, 255, cohort.images.shape).astype(np.uint8)
     assert on_cohort(entrants[:1], replace(cohort, images=noise), SPEC, 20) != first
+
+
+def test_other_patients_make_other_episodes_and_are_not_answered_from_the_cache() -> None:
+    cohort = striped_cohort()
+    merged = replace(cohort, patients=cohort.patients // 2)
+    assert cohort_digest(merged) != cohort_digest(cohort)
+
+
+def test_other_settings_are_not_answered_from_the_cache(entrants: tuple[Contestant, ...]) -> None:
+    scaled = replace(entrants[0], learner=pixel_learner("prototypical"))
+    assert scores_file(scaled, "d", "e") == scores_file(entrants[0], "d", "e")
+    scaled.learner.options = replace(scaled.learner.options, normalise=True)  # type: ignore[attr-defined]
+    assert scores_file(scaled, "d", "e") != scores_file(entrants[0], "d", "e")
+
+
+def test_all_classes_with_enough_patients_take_part(entrants: tuple[Contestant, ...]) -> None:
+    rows = on_cohort(entrants[:1], striped_cohort(way=3), replace(SPEC, ways=64), 3)
+    assert rows[0].way == 3
+    plain = evaluate_episodes(entrants[0].learner, striped_cohort(way=3), replace(SPEC, ways=3), 3)
+    assert rows[0].accuracy.value == pytest.approx(plain.accuracy.mean())
 
 
 def test_conditions_seen_in_training_or_validation_and_their_kin_are_not_held_out() -> None:
@@ -171,3 +196,15 @@ def test_the_overview_has_a_column_for_each_contestant_and_says_what_was_not_com
 def test_an_unknown_ending_is_refused_before_any_episode() -> None:
     with pytest.raises(WorkbenchError, match=r"\.csv, \.json, \.md"):
         check_ending(Path("table.xlsx"))
+
+
+def test_an_inner_loop_is_not_started_from_an_untrained_network(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    learner = tiny_learner("prototypical")
+    save_learner(learner, path, describe(learner, "tiny"))
+    found = contestants(path, ("maml", "prototypical", "random-encoder"))
+    assert [(c.encoder, c.learner.name) for c in found] == [
+        ("tiny", "maml"),
+        ("tiny", "prototypical"),
+        ("random-encoder", "prototypical"),
+    ]

@@ -139,3 +139,9 @@ def test_all_right_is_not_certainty() -> None:
 def test_rounding_never_claims_certainty() -> None:
     assert (percent(0.997), percent(1.0), percent(0.001), percent(0.0)) == ("99.7", "100", "0.1", "0")
     assert percent((0.70 + 0.85) / 2) == percent(31 / 40) == "78"
+
+
+def test_the_mean_interval_is_student_s() -> None:
+    """t(0.975; 2) = 4.3027 and the standard deviation of 1, 2, 3 is 1."""
+    found = mean_interval(np.array([1.0, 2.0, 3.0]))
+    assert found.high - found.value == pytest.approx(4.302653 / math.sqrt(3), abs=1e-5)

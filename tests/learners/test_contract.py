@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,14 @@ def test_unknown_methods_and_options_name_what_exists() -> None:
     with pytest.raises(PlanError, match="scal"):
         create("prototypical", spec.spec, spec.recipe, None, {"scal": 1.0})
     assert spec.recipe.size == SIZE
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_reading_no_scan_is_silent_and_empty(method: str) -> None:
+    learner = tiny_learner(method)
+    support = Support(Pool([striped_cohort()]).images, torch.arange(3).repeat_interleave(12), ("a", "b", "c"),
+                      tuple(map(str, range(36))))  # fmt: skip
+    classifier = learner.adapt(support)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert classifier.predict([]).probabilities.shape == (0, 3)
