@@ -83,9 +83,7 @@ def contestants(weights: str | Path, methods: Sequence[str], seed: int = 0) -> t
     if UNTRAINED in methods:
         # A starting point for an inner loop that was never meta-trained is no baseline.
         reading = [c.learner for c in found[: len(chosen)] if not c.learner.inner_steps]
-        found += [
-            _fresh(UNTRAINED, x.name, plain(x.settings), base.spec, base.recipe, seed) for x in reading
-        ]
+        found += [_fresh(UNTRAINED, x.name, plain(x.settings), base.spec, base.recipe, seed) for x in reading]
     recipes = {c.learner.recipe for c in found}
     if len(recipes) > 1:
         raise PlanError(
