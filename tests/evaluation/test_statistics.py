@@ -145,3 +145,10 @@ def test_the_mean_interval_is_student_s() -> None:
     """t(0.975; 2) = 4.3027 and the standard deviation of 1, 2, 3 is 1."""
     found = mean_interval(np.array([1.0, 2.0, 3.0]))
     assert found.high - found.value == pytest.approx(4.302653 / math.sqrt(3), abs=1e-5)
+
+
+def test_limits_stop_at_what_no_value_can_pass() -> None:
+    values = np.array([1.0, 0.9, 1.0, 0.6])
+    assert mean_interval(values).high > 1.0
+    assert mean_interval(values, bounds=(0.0, 1.0)).high == 1.0
+    assert mean_interval(1 - values, bounds=(0.0, 1.0)).low == 0.0

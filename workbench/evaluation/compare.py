@@ -175,9 +175,9 @@ def on_cohort(
             way=way,
             shot=span(spec.shots)[1],
             episodes=episodes,
-            accuracy=mean_interval(table[:, 1]),
-            balanced_accuracy=mean_interval(table[:, 2]),
-            auroc=mean_interval(table[:, 3]),
+            accuracy=mean_interval(table[:, 1], bounds=(0.0, 1.0)),
+            balanced_accuracy=mean_interval(table[:, 2], bounds=(0.0, 1.0)),
+            auroc=mean_interval(table[:, 3], bounds=(0.0, 1.0)),
             gain=paired_difference(table[:, 1], best) if best is not None and c.encoder != PIXELS else None,
         )
         for c, table in zip(entrants, tables, strict=True)

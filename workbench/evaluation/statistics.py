@@ -85,8 +85,17 @@ def proportion(successes: int, n: int, confidence: float = CONFIDENCE) -> Propor
     return Proportion(successes, n, float(limits.low), float(limits.high))
 
 
-def mean_interval(values: Values, confidence: float = CONFIDENCE) -> Interval:
+def mean_interval(
+    values: Values,
+    confidence: float = CONFIDENCE,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Interval:
     """Mean of independent values (episodes) with Student's t interval; NaN values are left out.
+
+    Args:
+        values: one for each episode.
+        confidence: of the interval.
+        bounds: that no value can pass; the limits are cut there (a few episodes may say "up to 108 %").
 
     With fewer than two values the limits are NaN.
     """
@@ -97,7 +106,7 @@ def mean_interval(values: Values, confidence: float = CONFIDENCE) -> Interval:
         return Interval(float(kept[0]) if n else math.nan, math.nan, math.nan, n)
     mean = float(kept.mean())
     half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * kept.std(ddof=1) / math.sqrt(n))
-    return Interval(mean, mean - half, mean + half, n)
+    return Interval(mean, max(bounds[0], mean - half), min(bounds[1], mean + half), n)
 
 
 def paired_difference(first: Values, second: Values, confidence: float = CONFIDENCE) -> Interval:
