@@ -12,7 +12,8 @@ import torch
 
 from tests.helpers import striped_cohort
 from workbench.data.cohort import Cohort
-from workbench.errors import PlanError
+from workbench.data.episodes import EpisodeSpec
+from workbench.errors import CohortError, PlanError
 from workbench.learners.files import load_learner
 from workbench.training import run
 from workbench.training.checkpoints import SafetensorsCheckpointIO
@@ -96,3 +97,12 @@ def test_meta_validation_draws_other_episodes_for_another_seed() -> None:
     plan = ValidationPlan(episodes=2, shots=2, queries=2)
     first, second = (MetaValidation([striped_cohort()], plan, seed).spec.seed for seed in (0, 1))
     assert first != second
+
+
+@pytest.mark.usefixtures("stripes")
+def test_a_plan_that_failed_at_once_may_be_corrected_in_the_same_folder(tmp_path: Path) -> None:
+    wrong = _plan(meta_train=["pbc"]).model_copy(update={"episodes": EpisodeSpec(ways=2, shots=99)})
+    with pytest.raises(CohortError):
+        run.train(wrong, tmp_path / "run", progress=False)
+    run.train(_plan(meta_train=["pbc"]), tmp_path / "run", progress=False)
+    assert "shots: 99" not in (tmp_path / "run" / "plan.yaml").read_text(encoding="utf-8")

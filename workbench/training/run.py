@@ -229,7 +229,9 @@ def _checksum(cohort: Cohort) -> str:
 def _prepare_folder(plan: Plan, folder: Path) -> Path | None:
     """Write the plan, or find that the folder holds a run of it; the checkpoint to resume from."""
     stored = folder / "plan.yaml"
-    if stored.exists():
+    last = folder / "checkpoints" / "last.safetensors"
+    # A run that never reached a checkpoint (its plan was at fault, say) has nothing to protect.
+    if stored.exists() and last.exists():
         if parse_plan(read_plan(stored).model_dump(), stored.name) != plan:
             raise PlanError(
                 f"{folder.name}: holds a run of another plan. Choose another folder with --out, or remove it."
@@ -237,7 +239,6 @@ def _prepare_folder(plan: Plan, folder: Path) -> Path | None:
     else:
         folder.mkdir(parents=True, exist_ok=True)
         stored.write_text(write_plan(plan), encoding="utf-8")
-    last = folder / "checkpoints" / "last.safetensors"
     return last if last.exists() else None
 
 
