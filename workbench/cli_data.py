@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +59,7 @@ def list_cards(
         table.add_row(
             name, card.title, card.modality, _classes(card), card.licence.id, _weights(card), place or "-"
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 @app.command("fetch")
@@ -114,7 +115,7 @@ def check_sets(
     for name in names:
         try:
             card = get_card(name, folder)
-            report = check(card, data)
+            report = check(card, data, progress=sys.stderr.isatty())
         except WorkbenchError as error:
             Console(stderr=True).print(f"[red]{error}[/red]", highlight=False)
             raise typer.Exit(2) from error
