@@ -177,3 +177,15 @@ def test_a_resumed_epoch_starts_where_its_predecessors_stopped(epoch: int, steps
     module = EpisodeDataModule([striped_cohort()], Stream(EpisodeSpec(ways=2, shots=1, queries=1), 1), 8, 3)
     module.trainer = SimpleNamespace(current_epoch=epoch)  # type: ignore[assignment]
     assert list(module.train_dataloader().sampler) == steps
+
+
+def test_each_step_draws_its_own_augmentation() -> None:
+    """One image, again and again: only the step's seed can make it differ."""
+    cohort = striped_cohort(way=2, patients=2)
+    still = replace(cohort, images=np.repeat(cohort.images[:1], len(cohort.images), axis=0))
+    spec = EpisodeSpec(ways=2, shots=1, queries=1)
+    stream = BatchStream(Pool([still]), Stream(spec, 1, augmentation=Augmentation()), 4)
+    first, second = stream[0].images, stream[1].images
+    assert first.shape == second.shape
+    assert not torch.equal(first, second)
+    assert torch.equal(first, stream[0].images)
