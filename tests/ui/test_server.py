@@ -23,7 +23,15 @@ def ask(
         with urllib.request.urlopen(request, timeout=20) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, error.headers, error.read()
+        return error.code, error.headers, _rest(error)
+
+
+def _rest(error: urllib.error.HTTPError) -> bytes:
+    """What a refusal says, as far as it arrives: the server closes without reading a refused upload."""
+    try:
+        return error.read()
+    except ConnectionResetError:
+        return b""
 
 
 def upload(address: str, cookie: str, name: str, content: bytes) -> tuple[int, bytes]:
