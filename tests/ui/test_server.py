@@ -41,8 +41,13 @@ def upload(address: str, cookie: str, name: str, content: bytes) -> tuple[int, b
         + b"\r\n--b--\r\n"
     )
     headers = {"Content-Type": "multipart/form-data; boundary=b", "Cookie": cookie}
-    status, _, answer = ask(f"{address}/gradio_api/upload", headers, body)
-    return status, answer
+    for _ in range(5):
+        try:
+            status, _, answer = ask(f"{address}/gradio_api/upload", headers, body)
+        except (ConnectionError, urllib.error.URLError):
+            continue  # closed by the refusal before its status could be read
+        return status, answer
+    raise AssertionError("the server never answered an upload")
 
 
 def cookie_of(address: str) -> str:
