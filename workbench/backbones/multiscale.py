@@ -59,11 +59,6 @@ class MultiScale(Backbone):
         ]
         return torch.cat(scaled, dim=1)
 
-    def taught(self, embeddings: Tensor) -> tuple[Tensor, ...]:
-        """The last stage's part, of unit scale per number."""
-        pieces = torch.split(embeddings, list(self.parts), dim=1)
-        return tuple(F.normalize(pieces[i], dim=1) * self.parts[i] ** 0.5 for i in self.supervised)
-
     def _pooled(self, images: Tensor) -> list[Tensor]:
         net = self.network
         maps: Tensor = net.act(net.bn1(net.conv1(images)))

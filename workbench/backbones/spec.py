@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 NORMALISERS = ("batch", "group", "weight-standardised")
 
@@ -55,7 +56,7 @@ class Backbone(nn.Module, ABC):
         if not self.parts:
             return (embeddings,)
         pieces = torch.split(embeddings, list(self.parts), dim=1)
-        return tuple(pieces[i] * (len(self.parts) * self.parts[i]) ** 0.5 for i in self.supervised)
+        return tuple(F.normalize(pieces[i], dim=1) * self.parts[i] ** 0.5 for i in self.supervised)
 
     @property
     def taught_dims(self) -> tuple[int, ...]:
