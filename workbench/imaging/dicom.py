@@ -236,14 +236,7 @@ def _unplaced(dataset: Dataset, pixels: npt.NDArray[np.float32], is_known: bool)
             )
         )
     if modality in CROSS_SECTIONAL and not is_known:
-        findings.append(
-            Finding(
-                "orientation-unknown",
-                Severity.WARNING,
-                "The file does not say how the image lies in the patient; it was left as stored.",
-                "Check left and right by eye.",
-            )
-        )
+        findings.append(geometry.ORIENTATION_UNKNOWN)
     pair = in_plane_spacing(dataset)
     spacing = (_thickness(dataset), *pair) if pair else None
     return pixels, spacing, None, findings

@@ -24,6 +24,13 @@ import numpy.typing as npt
 
 from workbench.imaging.scan import Finding, Severity
 
+ORIENTATION_UNKNOWN = Finding(
+    "orientation-unknown",
+    Severity.WARNING,
+    "The file does not say how the image lies in the patient; it was left as stored.",
+    "Check left and right by eye.",
+)
+
 Affine = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.float32]
 

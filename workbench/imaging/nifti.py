@@ -171,14 +171,7 @@ def _affine(header: Header, findings: list[Finding]) -> npt.NDArray[np.float64] 
     qform = header.get_qform() if q_code > 0 else None
     affine = sform if s_code > 0 else qform
     if affine is None or not geometry.is_usable(affine):
-        findings.append(
-            Finding(
-                "orientation-unknown",
-                Severity.WARNING,
-                "The file does not say how the image lies in the patient; it was left as stored.",
-                "Check left and right by eye.",
-            )
-        )
+        findings.append(geometry.ORIENTATION_UNKNOWN)
         return None
     if sform is not None and s_code > 0 and qform is not None and _apart(sform, qform, header):
         findings.append(
