@@ -28,7 +28,7 @@ from workbench.learners.base import Diet, Learner
 from workbench.learners.files import create, describe, load_learner, save_learner
 from workbench.training.checkpoints import SafetensorsCheckpointIO, native_bfloat16
 from workbench.training.memory import keep_freed_memory
-from workbench.training.plan import Plan, parse_plan, read_plan, write_plan
+from workbench.training.plan import Plan, read_plan, write_plan
 from workbench.training.progress import Throughput
 from workbench.training.validation import MONITOR, MetaValidation, reduced
 from workbench.weights import find_weights
@@ -232,7 +232,7 @@ def _prepare_folder(plan: Plan, folder: Path) -> Path | None:
     last = folder / "checkpoints" / "last.safetensors"
     # A run that never reached a checkpoint (its plan was at fault, say) has nothing to protect.
     if stored.exists() and last.exists():
-        if parse_plan(read_plan(stored).model_dump(), stored.name) != plan:
+        if read_plan(stored) != plan:
             raise PlanError(
                 f"{folder.name}: holds a run of another plan. Choose another folder with --out, or remove it."
             )
