@@ -9,7 +9,8 @@ from torch import Tensor
 from tests.helpers import small_batch, tiny_learner
 from workbench.data.examples import Support
 from workbench.imaging.recipe import Recipe
-from workbench.learners.maml import MAML, inner_loop
+from workbench.learners.gradient import descend, inner_loop
+from workbench.learners.maml import MAML
 from workbench.learners.prototypical import prototypes, squared_distances
 
 ALPHA, A, B = 0.1, 3.0, -2.0
@@ -38,7 +39,7 @@ def test_meta_gradient_equals_the_one_derived_by_hand(steps: int) -> None:
     meta-gradient is 3 t_k^2 (1 - alpha a)^k.
     """
     t = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
-    adapted = inner_loop(_support, {"t": t}, {"t": ALPHA}, steps, first_order=False)
+    adapted = inner_loop(_support, {"t": t}, descend({"t": ALPHA}), steps, first_order=False)[-1]
     (gradient,) = torch.autograd.grad(_query(adapted), t)
     by_hand = B + (1 - ALPHA * A) ** steps * (1.5 - B)
     assert adapted["t"].item() == pytest.approx(by_hand, abs=1e-12)
@@ -49,7 +50,7 @@ def test_meta_gradient_equals_the_one_derived_by_hand(steps: int) -> None:
 def test_first_order_gradient_is_the_query_gradient_at_the_adapted_point(steps: int) -> None:
     """Section 5.2: the inner gradients are constants, so d loss / d t = 3 t_k^2."""
     t = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
-    adapted = inner_loop(_support, {"t": t}, {"t": ALPHA}, steps, first_order=True)
+    adapted = inner_loop(_support, {"t": t}, descend({"t": ALPHA}), steps, first_order=True)[-1]
     (gradient,) = torch.autograd.grad(_query(adapted), t)
     by_hand = B + (1 - ALPHA * A) ** steps * (1.5 - B)
     assert gradient.item() == pytest.approx(3 * by_hand**2, abs=1e-10)

@@ -51,10 +51,16 @@ def load_weights(weights: str | Path = DEFAULT, method: str | None = None) -> Lo
     """Shipped weights by name, or a weights file, with what the file says about itself.
 
     Raises:
-        ModelFileError: there are no such weights, or the file is damaged.
+        ModelFileError: there are no such weights, the file is damaged, or the weights are transductive.
         PlanError: for an unknown method.
     """
-    return load_learner(find_weights(weights, method), method)
+    loaded = load_learner(find_weights(weights, method), method)
+    if loaded.learner.is_transductive:
+        raise ModelFileError(
+            f"{weights}: reads each scan in the light of the others given with it, which is for benchmarks "
+            "only. Use weights whose normaliser is not 'transductive'."
+        )
+    return loaded
 
 
 def adapt(

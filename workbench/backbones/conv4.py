@@ -55,7 +55,7 @@ class BatchNormBlock(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """Feature maps of half the side."""
         convolution, norm, pooling, rectifier = self
-        if self.training:
+        if self.training or not norm.track_running_stats:
             return cast(Tensor, rectifier(pooling(norm(convolution(x)))))
         mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
         scale = cast(Tensor, norm.weight) * torch.rsqrt(variance + cast(float, norm.eps))
@@ -72,7 +72,8 @@ def _block(inputs: int, outputs: int, normaliser: str) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     if normaliser == "group":
         return nn.Sequential(convolution, nn.GroupNorm(8, outputs), *end)
-    return BatchNormBlock(convolution, nn.BatchNorm2d(outputs), *end)
+    norm = nn.BatchNorm2d(outputs, track_running_stats=normaliser != "transductive")
+    return BatchNormBlock(convolution, norm, *end)
 
 
 class Conv4(Backbone):

@@ -21,8 +21,8 @@ _GROUPS = 8
 
 
 def _norm(spec: BackboneSpec) -> str | tuple[str, dict[str, int]]:
-    if spec.normaliser == "weight-standardised":
-        raise PlanError("Normaliser 'weight-standardised' is for conv4 only. Choose batch or group.")
+    if spec.normaliser in ("weight-standardised", "transductive"):
+        raise PlanError(f"Normaliser {spec.normaliser!r} is for conv4 only. Choose batch or group.")
     return "batch" if spec.normaliser == "batch" else ("group", {"num_groups": _GROUPS})
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
+from workbench.backbones.neck import Necked
 from workbench.backbones.spec import NORMALISERS, Backbone, BackboneSpec
 from workbench.errors import PlanError
 
@@ -35,4 +37,6 @@ def build(spec: BackboneSpec) -> Backbone:
         raise PlanError(f"Unknown backbone {spec.name!r}. Known: {', '.join(sorted(factories))}.")
     if spec.normaliser not in NORMALISERS:
         raise PlanError(f"Unknown normaliser {spec.normaliser!r}. Known: {', '.join(NORMALISERS)}.")
+    if spec.neck:
+        return Necked(build(replace(spec, neck=0)), spec.neck)
     return factories[spec.name](spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

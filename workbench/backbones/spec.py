@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NORMALISERS = ("batch", "group", "weight-standardised")
+NORMALISERS = ("batch", "group", "weight-standardised", "transductive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,11 @@ class BackboneSpec:
         channels: of the input, 1 or 3.
         size: side of the input in pixels; most networks take any, ViT only this one.
         width: channels of the first stage; 0 for the network's own default.
-        normaliser: ``batch`` (statistics frozen at adaptation and prediction), ``group``, or
-            ``weight-standardised`` (Conv-4 only: no activation statistics at all).
+        normaliser: ``batch`` (statistics frozen at adaptation and prediction), ``group``, or, in Conv-4 only,
+            ``weight-standardised`` (no activation statistics at all) and ``transductive`` (statistics of
+            whatever is read together, as in the published figures of MAML and its kin: for benchmarks,
+            refused everywhere else).
+        neck: units of a trainable residual layer on the network, which is then frozen; 0 for none.
     """
 
     name: str = "conv4"
@@ -31,6 +34,7 @@ class BackboneSpec:
     size: int = 64
     width: int = 0
     normaliser: str = "batch"
+    neck: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint's metadata."""
@@ -63,6 +67,14 @@ class Backbone(nn.Module, ABC):
         """Lengths of what `taught` returns."""
         return tuple(self.parts[i] for i in self.supervised) if self.parts else (self.dim,)
 
+    def prepare(self, images: Tensor) -> Tensor:
+        """What no training or adaptation changes of the work; the images unless overridden.
+
+        Args:
+            images: normalised, ``(n, channels, size, size)``.
+        """
+        return images
+
     @abstractmethod
-    def forward(self, images: Tensor) -> Tensor:
-        """Embeddings ``(n, dim)`` of normalised float images ``(n, channels, size, size)``."""
+    def forward(self, prepared: Tensor) -> Tensor:
+        """Embeddings ``(n, dim)`` of what `prepare` made of images."""

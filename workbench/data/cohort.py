@@ -41,7 +41,8 @@ class Cohort:
     Attributes:
         name: of the dataset.
         classes: class names, in label order.
-        images: uint8 ``(n, size, size, channels)``; memory-mapped and read-only from `load_cohort`.
+        images: uint8 ``(n, size, size, channels)``; memory-mapped and read-only from `load_cohort`. Float32
+            ``(n, d)`` once a frozen network has read them (`workbench.evaluation.memory.prepared`).
         labels: int64 ``(n,)``, indices into `classes`.
         patients: int64 ``(n,)``, patient codes 0, 1, ...; images with identical pixels share one, so that
             no image can be in both support and query.
@@ -54,7 +55,7 @@ class Cohort:
 
     name: str
     classes: tuple[str, ...]
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     patients: npt.NDArray[np.int64]
     names: tuple[str, ...]

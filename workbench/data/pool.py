@@ -24,7 +24,8 @@ class Task:
     """One episode with its inputs.
 
     Attributes:
-        support, query: inputs of the learner; uint8 ``(n, size, size, channels)`` images.
+        support, query: inputs of the learner; uint8 ``(n, size, size, channels)`` images, or what
+            `Learner.prepare` made of them.
         support_labels, query_labels: int64 in ``[0, way)``.
         way: number of classes.
     """
@@ -41,7 +42,7 @@ class MetaBatch:
     """Several episodes in one tensor.
 
     Attributes:
-        images: uint8 ``(n, size, size, channels)``.
+        images: uint8 ``(n, size, size, channels)``, or what `Learner.prepare` made of them.
         labels: int64 ``(n,)``, class within the episode.
         episode: int64 ``(n,)``, which episode an image belongs to.
         is_support: bool ``(n,)``.
@@ -217,7 +218,8 @@ def _as_tensor(cohorts: Sequence[Cohort]) -> Tensor:
         if images.flags.writeable:
             return torch.from_numpy(images)
     total = sum(len(c.labels) for c in cohorts)
-    out = torch.empty((total, *cohorts[0].images.shape[1:]), dtype=torch.uint8)
+    first = cohorts[0].images
+    out = torch.from_numpy(np.empty((total, *first.shape[1:]), dtype=first.dtype))
     start = 0
     for c in cohorts:
         out.numpy()[start : start + len(c.labels)] = c.images

@@ -11,11 +11,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from workbench.data.catalogue import cache_folder
 from workbench.data.cohort import Cohort
@@ -54,23 +57,66 @@ def features_of(
         progress: called with (images done, images).
     """
     learner = contestant.learner
+    if learner.spec.neck:
+        # Many methods stand on one frozen network; what they add to it is quickly computed.
+        return Features(
+            learner.features(torch.from_numpy(prepared(learner, cohort, digest, progress).images))
+        )
     images = Pool([cohort]).images
     if type(learner).features is not Learner.features:
         # The method makes its own; those of MAML are the images themselves.
         return Features(learner.features(images))
     place = _place("features", contestant.identity, digest).with_suffix(".safetensors")
+    return Features(_kept(place, learner.features, images, progress))
+
+
+def prepared(
+    learner: Learner, cohort: Cohort, digest: str = "", progress: Callable[[int, int], None] | None = None
+) -> Cohort:
+    """The cohort as the frozen part of a learner sees it (`Learner.prepare`), cached.
+
+    Args:
+        learner: whose backbone has a neck; of any other, the cohort is returned as it is.
+        cohort: see there.
+        digest: `cohort_digest` of it, if known.
+        progress: called with (images done, images).
+    """
+    if not learner.spec.neck or cohort.images.dtype != np.uint8:
+        return cohort
+    place = _place("features", frozen_digest(learner), digest or cohort_digest(cohort))
+    images = Pool([cohort]).images
+    values = _kept(place.with_suffix(".safetensors"), learner.prepare, images, progress)
+    return replace(cohort, images=values.numpy())
+
+
+def frozen_digest(learner: Learner) -> str:
+    """Digest of what `Learner.prepare` computes with: recipe, network and its weights, without the neck."""
+    sha = hashlib.sha256(repr((replace(learner.spec, neck=0), learner.recipe)).encode())
+    for name, value in sorted(learner.backbone.state_dict().items()):
+        if name.startswith("trunk."):
+            sha.update(name.encode() + value.contiguous().numpy().tobytes())
+    return sha.hexdigest()
+
+
+def _kept(
+    place: Path,
+    compute: Callable[[Tensor], Tensor],
+    images: Tensor,
+    progress: Callable[[int, int], None] | None,
+) -> Tensor:
+    """What is kept at `place`, or is computed in chunks and kept."""
     try:
-        return Features(read_tensors(place, "features")[0]["values"])
+        return read_tensors(place, "features")[0]["values"]
     except ModelFileError:
         pass  # not there yet, or damaged: made again
     parts = []
     for start in range(0, len(images), _CHUNK):
-        parts.append(learner.features(images[start : start + _CHUNK]))
+        parts.append(compute(images[start : start + _CHUNK]))
         if progress is not None:
             progress(min(start + _CHUNK, len(images)), len(images))
     values = torch.cat(parts)
     write_tensors(place, {"values": values}, {"kind": "features", "format": 1})
-    return Features(values)
+    return values
 
 
 def scores_file(contestant: Contestant, digest: str, episodes: str) -> Path:

@@ -143,13 +143,35 @@ class Learner(pl.LightningModule, ABC):
     def training_loss(self, batch: MetaBatch | LabelledBatch) -> Loss:
         """The outer objective of one batch of the learner's `diet`."""
 
+    @property
+    def is_transductive(self) -> bool:
+        """Whether a reading depends on the other scans of the call; never so but in benchmarks."""
+        return self.spec.normaliser == "transductive"
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """The part of the work on images that no training of this learner changes.
+
+        Args:
+            images: uint8 ``(n, size, size, channels)``, or what this returned before.
+
+        Returns:
+            The images; where the backbone has a neck, float32 embeddings ``(n, dim)`` by its frozen network.
+        """
+        if not self.spec.neck or images.is_floating_point():
+            return images
+        with frozen(self), torch.no_grad():
+            parts = [self.backbone.prepare(self.recipe.normalise(c)) for c in torch.split(images, _CHUNK)]
+        return torch.cat(parts) if parts else torch.empty((0, self.backbone.dim))
+
     def embed(self, images: Tensor) -> Tensor:
-        """Embeddings ``(n, dim)`` of uint8 images by the backbone; differentiable."""
-        embeddings: Tensor = self.backbone(self.recipe.normalise(images))
+        """Embeddings ``(n, dim)`` of uint8 images, or of what `prepare` made of them; differentiable."""
+        prepared = self.prepare(images)
+        given = prepared if prepared.is_floating_point() else self.recipe.normalise(prepared)
+        embeddings: Tensor = self.backbone(given)
         return embeddings
 
     def features(self, images: Tensor) -> Tensor:
-        """What `fit` and heads consume, from uint8 images ``(n, size, size, channels)``.
+        """What `fit` and heads consume, from uint8 images or what `prepare` made of them.
 
         Embeddings unless a method overrides it. Computed without gradient, in evaluation mode (frozen
         normaliser statistics) and in chunks.
@@ -250,7 +272,8 @@ class Classifier:
         """
         findings, features = self._features(scans)
         with frozen(self.learner), torch.no_grad():
-            logits = [self.head.logits(chunk) for chunk in torch.split(features, _CHUNK)]
+            size = len(features) if self.learner.is_transductive else _CHUNK
+            logits = [self.head.logits(chunk) for chunk in torch.split(features, max(1, size))]
         stacked = torch.cat(logits) if logits else torch.empty((0, len(self.classes)))
         near = self._nearest(features, neighbours) if neighbours > 0 else ((),) * len(stacked)
         return Reading(self.classes, F.softmax(stacked.double(), dim=1).numpy(), near, findings)

@@ -146,6 +146,10 @@ class Plan(_Part):
     def _agree(self) -> Plan:
         if (self.backbone.size, self.backbone.channels) != (self.recipe.size, self.recipe.channels):
             raise ValueError("backbone and recipe must agree in size and channels")
+        if self.backbone.neck and self.augmentation is not None:
+            raise ValueError(
+                "a backbone with a neck trains on embeddings computed once; set augmentation to null"
+            )
         return self
 
 

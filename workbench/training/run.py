@@ -24,6 +24,7 @@ from workbench.data.cohort import Cohort, load_cohort
 from workbench.data.datamodule import EpisodeDataModule, Stream
 from workbench.data.procedural import procedural_cohorts
 from workbench.errors import PlanError
+from workbench.evaluation.memory import prepared
 from workbench.learners.base import Diet, Learner
 from workbench.learners.files import create, describe, load_learner, save_learner
 from workbench.training.checkpoints import SafetensorsCheckpointIO, native_bfloat16
@@ -70,6 +71,9 @@ def train(
     last = _prepare_folder(plan, folder)
     pl.seed_everything(plan.seed, verbose=False)
     learner = _initial(plan, training)
+    # What a frozen network makes of the images is computed once, for training and for validation.
+    training = [prepared(learner, cohort) for cohort in training]
+    validation = [prepared(learner, cohort) for cohort in validation]
     module = EpisodeDataModule(training, _stream(plan, learner), plan.steps, plan.checkpoint_every, workers)
     module.pool.weights = sampling_weights(training)
     newest = _checkpoint(folder, "last", None)
@@ -203,10 +207,28 @@ def _initial(plan: Plan, training: Sequence[Cohort]) -> Learner:
         probe = create(plan.method.name, plan.backbone, plan.recipe, optimisation, options)
     if plan.start:
         source = load_learner(find_weights(plan.start)).learner
-        if source.spec != plan.backbone:
-            raise PlanError(f"{plan.name}: start: {plan.start!r} has another backbone ({source.spec}).")
-        probe.backbone.load_state_dict(source.backbone.state_dict())
+        _start_from(probe, source, plan)
     return probe
+
+
+def _start_from(learner: Learner, source: Learner, plan: Plan) -> None:
+    """Copy a backbone: the whole of it, or the frozen network under a fresh neck.
+
+    Networks that differ only in when their normaliser takes statistics exchange everything but those.
+    """
+    have, want = source.spec, plan.backbone
+    if want.neck and not have.neck:
+        have = replace(have, neck=want.neck)
+        values = {f"trunk.{n}": v for n, v in source.backbone.state_dict().items()}
+    else:
+        values = dict(source.backbone.state_dict())
+    batch = {"batch", "transductive"}
+    if {have.normaliser, want.normaliser} == batch:
+        have = replace(have, normaliser=want.normaliser)
+    if have != want:
+        raise PlanError(f"{plan.name}: start: {plan.start!r} has another backbone ({source.spec}).")
+    own = learner.backbone.state_dict()
+    learner.backbone.load_state_dict({**own, **{n: v for n, v in values.items() if n in own}})
 
 
 def _with_checksums(plan: Plan, cohorts: Sequence[Cohort]) -> Plan:
