@@ -42,6 +42,8 @@ def train(
     workers: int = 0,
     threads: int | None = None,
     progress: bool = True,
+    start: Path | None = None,
+    conditions: Sequence[Cohort] | None = None,
 ) -> Path:
     """Meta-train after a plan, resuming if the folder holds a run of the same plan.
 
@@ -52,6 +54,8 @@ def train(
         workers: processes that prepare batches.
         threads: of torch; all cores if None.
         progress: show progress bars.
+        start: file of the weights that the plan's `start` only names, for runs that belong together.
+        conditions: meta-training cohorts that the caller has made, instead of reading those the plan names.
 
     Returns:
         The weights file, ``folder/NAME.safetensors``: the best checkpoint by meta-validation, or the last
@@ -65,12 +69,12 @@ def train(
         torch.set_num_threads(threads)
     keep_freed_memory()
     check_split(plan)
-    training = training_cohorts(plan, data, progress)
+    training = training_cohorts(plan, data, progress) if conditions is None else list(conditions)
     validation = [_cohort(name, plan, data, progress) for name in plan.data.meta_validation]
     plan = _with_checksums(plan, (*training, *validation))
     last = _prepare_folder(plan, folder)
     pl.seed_everything(plan.seed, verbose=False)
-    learner = _initial(plan, training)
+    learner = _initial(plan, training, start)
     # What a frozen network makes of the images is computed once, for training and for validation.
     training = [prepared(learner, cohort) for cohort in training]
     validation = [prepared(learner, cohort) for cohort in validation]
@@ -198,7 +202,7 @@ def _stream(plan: Plan, learner: Learner) -> Stream:
     )
 
 
-def _initial(plan: Plan, training: Sequence[Cohort]) -> Learner:
+def _initial(plan: Plan, training: Sequence[Cohort], start: Path | None) -> Learner:
     options = dict(plan.method.options)
     optimisation = replace(plan.optimisation, steps=plan.steps)
     probe = create(plan.method.name, plan.backbone, plan.recipe, optimisation, options)
@@ -206,7 +210,7 @@ def _initial(plan: Plan, training: Sequence[Cohort]) -> Learner:
         options["classes"] = sum(len(c.classes) for c in training)
         probe = create(plan.method.name, plan.backbone, plan.recipe, optimisation, options)
     if plan.start:
-        source = load_learner(find_weights(plan.start)).learner
+        source = load_learner(start or find_weights(plan.start)).learner
         _start_from(probe, source, plan)
     return probe
 
