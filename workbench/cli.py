@@ -412,6 +412,19 @@ def data(ctx: typer.Context) -> None:
         raise typer.Exit(code)
 
 
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+def benchmark(ctx: typer.Context) -> None:
+    """Run the workbench's own benchmarks, from training to the table."""
+    from workbench.cli_benchmark import app as benchmark_app
+
+    code = benchmark_app(args=ctx.args or ["--help"], prog_name="workbench benchmark", standalone_mode=False)
+    if isinstance(code, int) and code:
+        raise typer.Exit(code)
+
+
 @app.command()
 def ui(
     host: Annotated[

@@ -19,7 +19,7 @@ from workbench.data.cohort import Cohort
 from workbench.data.episodes import Episode, EpisodeSampler, EpisodeSpec
 from workbench.data.examples import Features, Support
 from workbench.data.pool import Pool
-from workbench.learners.base import Learner, frozen
+from workbench.learners.base import Classifier, Learner, frozen
 
 Values = npt.NDArray[np.float64]
 
@@ -88,16 +88,24 @@ def evaluate_episodes(
 
 def score(learner: Learner, features: Features, episode: Episode) -> tuple[int, float, float, float]:
     """Way, accuracy, balanced accuracy and macro AUROC of one episode."""
-    support = Support(
+    classifier = learner.adapt(support_of(features, episode))
+    return (episode.way, *query_scores(classifier, features, episode))
+
+
+def support_of(features: Features, episode: Episode) -> Support:
+    """What a learner adapts to in an episode."""
+    return Support(
         inputs=features[torch.from_numpy(episode.support)],
         labels=torch.from_numpy(episode.support_labels),
         classes=episode.classes,
         patients=tuple(str(row) for row in episode.support.tolist()),
     )
-    classifier = learner.adapt(support)
+
+
+def query_scores(classifier: Classifier, features: Features, episode: Episode) -> tuple[float, float, float]:
+    """Accuracy, balanced accuracy and macro AUROC of a classifier on the query of an episode."""
     reading = classifier.predict(features[torch.from_numpy(episode.query)])
-    truth = episode.query_labels
-    return (episode.way, *classification_scores(reading.probabilities, truth))
+    return classification_scores(reading.probabilities, episode.query_labels)
 
 
 def classification_scores(probabilities: Values, truth: npt.NDArray[np.int64]) -> tuple[float, float, float]:
