@@ -19,7 +19,9 @@ normaliser ``transductive`` gives that up, for comparison with published figures
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -87,24 +89,58 @@ def inner_loop(
     Returns:
         theta_1 to theta_steps, connected to `parameters` in the graph.
     """
+    return tuple(inner_steps(loss, parameters, update, steps, first_order))
+
+
+def inner_steps(
+    loss: Callable[[Parameters], Tensor],
+    parameters: Parameters,
+    update: Update,
+    steps: int,
+    first_order: bool,
+    outer: bool = True,
+) -> Iterator[Parameters]:
+    """theta_1 to theta_steps of `inner_loop`, one by one.
+
+    Args:
+        loss, parameters, update, steps, first_order: see `inner_loop`.
+        outer: whether an outer gradient will be taken. Without, every step starts from tensors that have no
+            history, and nothing of the steps before it is kept.
+    """
     names = list(parameters)
-    adapted = dict(parameters)
-    path = []
+    adapted = dict(parameters) if outer else _leaves(parameters)
     for number in range(steps):
         value = loss(adapted)
-        gradients = torch.autograd.grad(value, [adapted[n] for n in names], create_graph=not first_order)
-        adapted = update(number, adapted, dict(zip(names, gradients, strict=True)), value)
-        path.append(adapted)
-    return tuple(path)
+        values = torch.autograd.grad(
+            value, [adapted[n] for n in names], create_graph=outer and not first_order
+        )
+        gradients = dict(zip(names, values, strict=True))
+        if outer:
+            adapted = update(number, adapted, gradients, value)
+        else:
+            with torch.no_grad():
+                adapted = _leaves(update(number, adapted, gradients, value.detach()))
+        yield adapted
 
 
 def descend(rates: Mapping[str, float | Tensor]) -> Update:
     """Plain gradient descent, with a rate for each tensor or each of its numbers."""
 
     def update(_: int, parameters: Parameters, gradients: Parameters, __: Tensor) -> Parameters:
-        return {n: p - rates[n] * gradients[n] for n, p in parameters.items()}
+        return {n: _moved(p, gradients[n], rates[n]) for n, p in parameters.items()}
 
     return update
+
+
+def _moved(parameter: Tensor, gradient: Tensor, rate: float | Tensor) -> Tensor:
+    # For a plain number, multiplication and subtraction are one pass over memory.
+    if isinstance(rate, Tensor):
+        return parameter - rate * gradient
+    return torch.sub(parameter, gradient, alpha=rate)
+
+
+def _leaves(parameters: Parameters) -> Parameters:
+    return {n: p.detach().requires_grad_() for n, p in parameters.items()}
 
 
 class AdaptedHead(Head):
@@ -129,7 +165,10 @@ class AdaptedHead(Head):
     def embed(self, features: Tensor) -> Tensor:
         """Embeddings by the adapted backbone."""
         prepared = features if features.is_floating_point() else self.recipe.normalise(features)
-        embeddings: Tensor = functional_call(self.backbone, _of_backbone(self.parameters), (prepared,))
+        # No backbone shares a tensor between layers, and looking for such takes longer than a neck's step.
+        embeddings: Tensor = functional_call(
+            self.backbone, _of_backbone(self.parameters), (prepared,), tie_weights=False
+        )
         return embeddings
 
     def tensors(self) -> dict[str, Tensor]:
@@ -141,7 +180,7 @@ class GradientLearner(Learner):
     """See the module's description. Its `features` are what `prepare` returns.
 
     A subclass has an ``__init__`` with its own options and defines `update`; it may narrow `adapts` and
-    replace `outer_loss`.
+    replace `inputs`, `head` or `outer_loss`.
     """
 
     options_type: ClassVar[type] = InnerLoopOptions
@@ -186,6 +225,11 @@ class GradientLearner(Learner):
         """Whether this outer step takes inner gradients as constants."""
         return self.inner.first_order
 
+    @property
+    def progress(self) -> float:
+        """Share of meta-training that is done, 0 to 1; 0 where no trainer is attached."""
+        return min(1.0, self.global_step / max(1, self.optimisation.steps))
+
     def adapted_names(self) -> tuple[str, ...]:
         """Names of the parameters that the inner loop changes, in the order of the network."""
         network = [f"backbone.{n}" for n, p in self.backbone.named_parameters() if p.requires_grad]
@@ -196,31 +240,52 @@ class GradientLearner(Learner):
         start: Parameters = {
             f"backbone.{n}": p for n, p in self.backbone.named_parameters() if p.requires_grad
         }
-        # clone() gives each task its own node, so that gradients of the rows add up in `head_row`.
-        start["head.weight"] = self.head_row.expand(way, -1).clone()
-        start["head.bias"] = self.head_row.new_zeros(way)
         if self.inner.prototypes:
-            centres = prototypes(full_precision(self.embed(images)), labels, way)
-            scale = self.log_scale.exp()
-            start["head.weight"] = 2 * scale * centres
-            start["head.bias"] = -scale * centres.square().sum(1)
+            start |= self.prototype_head(full_precision(self.embed(images)), labels, way)
+            # The prototypes are a function of the network. theta_0 has both as coordinates of their own, or
+            # the first inner gradient would pass from one to the other.
+            start = {n: p.view_as(p) for n, p in start.items()}
+        else:
+            start |= self.row_head(way)
         # The inner loop differentiates by every entry, also by those that nothing was learned for.
         return {n: p if p.requires_grad else p.requires_grad_() for n, p in start.items()}
 
-    def fit(self, features: Tensor, labels: Tensor, way: int) -> AdaptedHead:
-        """The inner loop with the steps meant for a new condition; see `Learner.fit`."""
-        # No outer gradient is taken here, so the inner ones need no graph of their own.
-        with torch.inference_mode(False), torch.enable_grad():
-            last = self.trajectory(features, labels, way, self.inner.test_steps, first_order=True)[-1]
-        return self.head({n: p.detach() for n, p in last.items()})
+    def row_head(self, way: int) -> Parameters:
+        """An output layer whose rows are the learned one."""
+        # clone() gives each task its own node, so that gradients of the rows add up in `head_row`.
+        return {
+            "head.weight": self.head_row.expand(way, -1).clone(),
+            "head.bias": self.head_row.new_zeros(way),
+        }
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> AdaptedHead:
+    def prototype_head(self, embeddings: Tensor, labels: Tensor, way: int) -> Parameters:
+        """The prototypical classifier of a support as an output layer."""
+        centres = prototypes(embeddings, labels, way)
+        scale = self.log_scale.exp()
+        return {"head.weight": 2 * scale * centres, "head.bias": -scale * centres.square().sum(1)}
+
+    def fit(self, features: Tensor, labels: Tensor, way: int) -> Head:
+        """The inner loop with the steps meant for a new condition; see `Learner.fit`."""
+        with torch.inference_mode(False), torch.enable_grad():
+            with torch.no_grad():
+                start = {n: p.detach() for n, p in self.initial(features, labels, way).items()}
+                update = self.update(self._adapted(start), features, labels, way)
+            loss = self._support_loss(start, features, labels)
+            steps = inner_steps(loss, self._adapted(start), update, self.inner.test_steps, True, outer=False)
+            (last,) = deque(steps, maxlen=1)
+        return self.head({n: p.detach() for n, p in (start | last).items()})
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> Head:
         """See `Learner.restore`."""
         return self.head(dict(tensors))
 
-    def head(self, parameters: Parameters) -> AdaptedHead:
-        """The network with these parameters."""
+    def head(self, parameters: Parameters) -> Head:
+        """The network with these parameters; it reads what `features` and `inputs` return."""
         return AdaptedHead(self.backbone, self.recipe, parameters)
+
+    def inputs(self, prepared: Tensor) -> Tensor:
+        """What meta-training reads of a task's images, differentiable, from what `prepare` made of them."""
+        return prepared
 
     def training_loss(self, batch: MetaBatch | LabelledBatch) -> Loss:
         """Mean over tasks of `outer_loss`; tasks one after the other.
@@ -233,7 +298,8 @@ class GradientLearner(Learner):
             self._refresh_statistics(batch.images)
         losses, hits = [], []
         with frozen(self):
-            for task in batch.tasks():
+            for given in batch.tasks():
+                task = replace(given, support=self.inputs(given.support), query=self.inputs(given.query))
                 path = self.trajectory(
                     task.support, task.support_labels, task.way, self.inner.steps, self.first_order()
                 )
@@ -257,16 +323,22 @@ class GradientLearner(Learner):
     ) -> tuple[Parameters, ...]:
         """All parameters of the head after each inner step."""
         start = self.initial(images, labels, way)
-        adapted = {n: start[n] for n in self.adapted_names()}
-        fixed = {n: p for n, p in start.items() if n not in adapted}
+        adapted = self._adapted(start)
+        update = self.update(adapted, images, labels, way)
+        path = inner_loop(self._support_loss(start, images, labels), adapted, update, steps, first_order)
+        return tuple(start | parameters for parameters in path)
 
-        def support_loss(parameters: Parameters) -> Tensor:
-            logits = self.head({**fixed, **parameters}).logits(images)
+    def _adapted(self, start: Parameters) -> Parameters:
+        return {n: p for n, p in start.items() if self.adapts(n)}
+
+    def _support_loss(
+        self, start: Parameters, images: Tensor, labels: Tensor
+    ) -> Callable[[Parameters], Tensor]:
+        def loss(parameters: Parameters) -> Tensor:
+            logits = self.head(start | parameters).logits(images)
             return F.cross_entropy(full_precision(logits), labels)
 
-        update = self.update(adapted, images, labels, way)
-        path = inner_loop(support_loss, adapted, update, steps, first_order)
-        return tuple({**fixed, **parameters} for parameters in path)
+        return loss
 
     def _refresh_statistics(self, images: Tensor) -> None:
         """Follow the running statistics of BatchNorm; the ``transductive`` normaliser keeps none."""
