@@ -98,6 +98,21 @@ def test_second_order_differs_from_first_order_on_a_network() -> None:
     assert not torch.allclose(gradients[0], gradients[1], rtol=1e-3)
 
 
+@pytest.mark.parametrize("first_order", [False, True])
+def test_adaptation_takes_the_steps_of_meta_training(first_order: bool) -> None:
+    """It keeps no graph from step to step, and ends at the same numbers."""
+    torch.manual_seed(0)
+    learner = tiny_learner("maml", normaliser="group", options={"test_steps": 3})
+    assert isinstance(learner, MAML)
+    task = small_batch(way=3, shot=2, query=1).tasks()[0]
+    last = learner.trajectory(task.support, task.support_labels, 3, 3, first_order)[-1]
+    found = learner.fit(task.support, task.support_labels, 3).tensors()
+    assert list(found) == list(last)
+    for name, value in found.items():
+        assert not value.requires_grad
+        torch.testing.assert_close(value, last[name].detach())
+
+
 def test_adapting_leaves_the_meta_trained_weights_as_they_were() -> None:
     learner = tiny_learner("maml", options={"test_steps": 3})
     before = {name: value.clone() for name, value in learner.state_dict().items()}
@@ -129,6 +144,27 @@ def test_meta_gradient_passes_through_the_prototypes() -> None:
     assert learner.log_scale.grad is not None
     assert float(learner.log_scale.grad.abs()) > 0
     assert learner.head_row.grad is None
+
+
+def test_first_step_from_prototypes_is_along_the_partial_gradient() -> None:
+    """The prototypes depend on the network, but in theta_0 the output layer is a coordinate of its own."""
+    torch.manual_seed(0)
+    learner = tiny_learner("maml", normaliser="group", options={"prototypes": True, "test_steps": 1})
+    assert isinstance(learner, MAML)
+    task = small_batch(way=2, shot=2, query=2).tasks()[0]
+    start = learner.initial(task.support, task.support_labels, 2)
+    weight, bias = start["head.weight"].detach(), start["head.bias"].detach()
+    loss = torch.nn.functional.cross_entropy(
+        learner.embed(task.support) @ weight.T + bias, task.support_labels
+    )
+    body = dict(learner.backbone.named_parameters())
+    gradients = torch.autograd.grad(loss, list(body.values()))
+    (trained,) = learner.trajectory(task.support, task.support_labels, 2, 1, first_order=False)
+    adapted = learner.fit(task.support, task.support_labels, 2).tensors()
+    for (name, p), gradient in zip(body.items(), gradients, strict=True):
+        expected = p.detach() - learner.options.learning_rate * gradient
+        for found in (trained, adapted):
+            torch.testing.assert_close(found[f"backbone.{name}"].detach(), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("keep", [True, False])

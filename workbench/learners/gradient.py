@@ -1,9 +1,10 @@
 """What learners with an inner loop share: a starting point, an update rule, steps on the support.
 
 ``theta_{j+1} = update(theta_j, gradient of the support loss at theta_j)``, from a meta-learned theta_0; the
-outer objective is the query loss at the end (Finn et al. 2017, equations 1 and 2). A method is a subclass that
-says which parameters the inner loop changes (`GradientLearner.adapts`) and how (`GradientLearner.update`);
-what ``update`` needs beyond theta, such as learned rates, are parameters of the learner, meta-learned with it.
+outer objective is the query loss at the end (Finn et al. 2017, equations 1 and 2). A method is a subclass
+that says which parameters the inner loop changes (`GradientLearner.adapts`) and how
+(`GradientLearner.update`); what ``update`` needs beyond theta, such as learned rates, are parameters of the
+learner, meta-learned with it.
 
 The papers' output layer has one learned row per class, which fixes the number of classes and depends on
 their order. Here any number of classes will do: all rows start from one learned vector (UNICORN-MAML: Ye and
