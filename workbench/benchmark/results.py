@@ -1,8 +1,8 @@
 """What a benchmark has measured so far, one small file for each cell of its table.
 
-A cell is one row (a method with its settings) on one condition at one number of shots, with the scores of every
-episode, so that differences can be paired later. It carries digests of what decided it: a killed run goes on
-where it stopped, a changed method computes its own cells again and nobody else's.
+A cell is one row (a method with its settings) on one condition at one number of shots, with the scores of
+every episode, so that differences can be paired later. It carries digests of what decided it: a killed run
+goes on where it stopped, a changed method computes its own cells again and nobody else's.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from workbench.backbones.registry import factories
 from workbench.learners import learner_class
 
 SHARED_VERSION = 1
-"""Raised by hand whenever code that every cell rests on gives other figures: episodes, backbones, recipe, scores,
-`workbench.learners.base`. The source of the methods themselves is minded by `method_source`."""
+"""Raised by hand whenever code that every cell rests on gives other figures: episodes, backbones, recipe,
+scores, `workbench.learners.base`. The source of the methods themselves is minded by `method_source`."""
 _SHARED = frozenset({"base", "files", "options", "reading"})
 _PACKAGE = "workbench.learners."
 Values = npt.NDArray[np.float64]
@@ -48,11 +49,16 @@ class Key:
     way: int = 0
 
     @property
-    def file(self) -> str:
-        """Path below the store's folder. The digest keeps labels apart that differ in signs only (MAML, MAML++)."""
+    def row_slug(self) -> str:
+        """The label as a file name; the digest keeps labels apart that differ in signs only (MAML++)."""
         plain = re.sub(r"[^a-z0-9]+", "-", self.row.lower()).strip("-")
+        return f"{plain}-{digest(self.row)[:6]}"
+
+    @property
+    def file(self) -> str:
+        """Path below the store's folder."""
         way = f"-{self.way}way" if self.way else ""
-        return f"{plain}-{digest(self.row)[:6]}/{self.condition}{way}-{self.shot}shot.json"
+        return f"{self.row_slug}/{self.condition}{way}-{self.shot}shot.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +85,8 @@ class Cell:
         way: classes of each episode.
         inner_steps: gradient steps of each adaptation, 0 where there are none.
         decided: by what.
-        accuracy, balanced_accuracy, auroc: one for each episode, in their order; 0 to 1, to six decimals. AUROC
-            is NaN where the query of an episode lacks a class.
+        accuracy, balanced_accuracy, auroc: one for each episode, in their order; 0 to 1, to six decimals.
+            AUROC is NaN where the query of an episode lacks a class.
         milliseconds: processor time of each adaptation.
     """
 
@@ -199,6 +205,15 @@ def method_source(method: str) -> str:
         imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         waiting += [module for module in imported if module.startswith(_PACKAGE)]
     return digest([SHARED_VERSION, sorted(seen.items())])
+
+
+@cache
+def backbone_source(name: str) -> str:
+    """Digest of the program of a backbone's own module; see `method_source`."""
+    if name not in factories:
+        return ""  # building it says what is wrong
+    path = Path(str(import_module(factories[name].__module__).__file__))
+    return program(ast.parse(path.read_text(encoding="utf-8")))
 
 
 def program(tree: ast.Module) -> str:

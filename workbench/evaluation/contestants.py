@@ -79,11 +79,11 @@ def contestants(weights: str | Path, methods: Sequence[str], seed: int = 0) -> t
     base = found[0].learner if found else load_learner(find_weights(weights)).learner
     if PIXELS in methods:
         spec = replace(base.spec, name="raw-pixels", width=0)
-        found += [_fresh(PIXELS, name, {}, spec, base.recipe, seed) for name in PIXEL_METHODS]
+        found += [fresh(PIXELS, name, {}, spec, base.recipe, seed) for name in PIXEL_METHODS]
     if UNTRAINED in methods:
         # A starting point for an inner loop that was never meta-trained is no baseline.
         reading = [c.learner for c in found[: len(chosen)] if not c.learner.inner_steps]
-        found += [_fresh(UNTRAINED, x.name, plain(x.settings), base.spec, base.recipe, seed) for x in reading]
+        found += [fresh(UNTRAINED, x.name, plain(x.settings), base.spec, base.recipe, seed) for x in reading]
     recipes = {c.learner.recipe for c in found}
     if len(recipes) > 1:
         raise PlanError(
@@ -121,9 +121,17 @@ def _trained(weights: str | Path, method: str) -> Contestant:
     return Contestant(loaded.record.title or str(weights), loaded.learner, loaded.sha256, loaded.record)
 
 
-def _fresh(
+def fresh(
     encoder: str, method: str, options: Mapping[str, Any], spec: BackboneSpec, recipe: Recipe, seed: int
 ) -> Contestant:
+    """A baseline: a method on a backbone that has seen no condition.
+
+    Args:
+        encoder: what to call the backbone.
+        method, options: of the learner.
+        spec, recipe: of its network.
+        seed: of the initialisation.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         learner = create(method, spec, recipe, None, options)

@@ -30,6 +30,9 @@ from workbench.learners.base import Learner
 from workbench.learners.files import read_tensors, write_tensors
 
 _CHUNK = 256
+_OF_FEATURES = ("backbones", "imaging/recipe.py", "learners/base.py", "data/pool.py")
+"""Source that decides features; methods that make their own are not kept."""
+_OF_SCORES = (*_OF_FEATURES, "learners", "data/episodes.py", "data/examples.py", "evaluation/episodic.py")
 Scores = list[tuple[int, float, float, float]]
 """Way, accuracy, balanced accuracy and AUROC of each episode, in order."""
 
@@ -142,18 +145,9 @@ def write_scores(path: Path, scores: Scores) -> None:
 
 
 @cache
-def program() -> str:
-    """Digest of the source that decides features and scores, and of torch's version."""
+def program(parts: tuple[str, ...]) -> str:
+    """Digest of the source in these folders and files of the package, and of torch's version."""
     root = Path(str(resources.files("workbench")))
-    parts = (
-        "learners",
-        "backbones",
-        "imaging/recipe.py",
-        "data/episodes.py",
-        "data/examples.py",
-        "data/pool.py",
-        "evaluation/episodic.py",
-    )
     files = [
         file
         for part in parts
@@ -166,5 +160,6 @@ def program() -> str:
 
 
 def _place(kind: str, *deciding: str) -> Path:
-    name = hashlib.sha256("\0".join((program(), *deciding)).encode()).hexdigest()[:32]
+    parts = _OF_FEATURES if kind == "features" else _OF_SCORES
+    name = hashlib.sha256("\0".join((program(parts), *deciding)).encode()).hexdigest()[:32]
     return cache_folder() / kind / name
