@@ -2,16 +2,16 @@
 
 Vinyals et al. 2016, section 4.1.1, with the split of Snell et al. 2017: 1,200 characters for training and 423
 others for testing, each in four rotations that count as classes of their own, 28x28 pixels, Conv-4. The plan
-(``omniglot.yaml``) says how each method is trained and what its paper reports; `train_run` makes its weights and
-`evaluate_row` its cells, both resumable. Inductive and transductive readings are different rows.
+(``omniglot.yaml``) says how each method is trained and what its paper reports; `train_run` makes its weights
+and `evaluate_row` its cells, both resumable. Inductive and transductive readings are different rows.
 
-Each image counts as a patient of its own, unlike everywhere else: the published protocol does not hold drawers
-apart, and figures can be compared only under the same protocol.
+Each image counts as a patient of its own, unlike everywhere else: the published protocol does not hold
+drawers apart, and figures can be compared only under the same protocol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -155,7 +155,7 @@ class OmniglotPlan(_Part):
                 yield Key(self.key_label(row), DATASET, shot, way)
 
 
-def read_plan(path: Path | None = None) -> OmniglotPlan:
+def read_omniglot(path: Path | None = None) -> OmniglotPlan:
     """The plan that comes with the package, or one from a file.
 
     Raises:
@@ -209,9 +209,7 @@ def training_plan(plan: OmniglotPlan, name: str) -> Plan:
         batch=run.batch,
         steps=run.steps,
         checkpoint_every=min(250, run.steps),
-        optimisation=Optimisation(
-            learning_rate=run.learning_rate, weight_decay=run.weight_decay, steps=run.steps
-        ),
+        optimisation=Optimisation(learning_rate=run.learning_rate, weight_decay=run.weight_decay),
         augmentation=None,
         validation=ValidationPlan(),
     )
@@ -302,6 +300,44 @@ def evaluate_row(
                 )
             )  # fmt: skip
     return cells
+
+
+def run_all(
+    plan: OmniglotPlan,
+    folder: Path,
+    rows: Sequence[str] = (),
+    shots: Sequence[int] = (),
+    episodes: int = 0,
+    data: Path | None = None,
+    threads: int | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train and evaluate rows one after the other; what is there already is kept.
+
+    Args:
+        plan: see there.
+        folder: of the benchmark.
+        rows: labels; all of them if empty. A transductive row of the same label is one of them.
+        shots: which numbers of shots; all if empty.
+        episodes: of each cell; those of the plan if 0.
+        data: data folder.
+        threads: of torch.
+        say: called with one line about each row.
+
+    Raises:
+        PlanError: for a label that is not in the plan.
+    """
+    known = [row.label for row in plan.rows]
+    if unknown := [label for label in rows if label not in known]:
+        raise PlanError(f"There is no row {unknown[0]!r}. Known: {', '.join(dict.fromkeys(known))}.")
+    for row in plan.rows:
+        if rows and row.label not in rows:
+            continue
+        say(f"{plan.key_label(row)}: training (or already trained)")
+        train_run(plan, row.run, folder, data, threads, progress=False)
+        for cell in evaluate_row(plan, row, folder, data, episodes or None, shots or None):
+            mean = 100 * sum(cell.accuracy) / cell.episodes
+            say(f"  {cell.key.way}-way {cell.key.shot}-shot: {mean:.2f} % ({cell.episodes} episodes)")
 
 
 @cache

@@ -1,0 +1,108 @@
+"""The Omniglot benchmark: its plan is complete, its rows compare like with like, its page hides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workbench.benchmark.omniglot import (
+    OmniglotPlan,
+    Published,
+    Row,
+    Run,
+    read_omniglot,
+    run_all,
+    training_plan,
+)
+from workbench.benchmark.omniglot_table import as_markdown, figures
+from workbench.benchmark.results import Cell, Decided, Key, Results
+from workbench.errors import PlanError
+from workbench.learners import learner_class, learners
+from workbench.learners.options import parse
+
+PLAN = OmniglotPlan(
+    episodes=2,
+    runs={
+        "a": Run(method="prototypical"),
+        "b": Run(method="maml", start="a", transductive=True),
+    },
+    rows=(
+        Row(
+            label="Prototypes",
+            run="a",
+            ways=(5, 20),
+            published=(Published(way=5, shot=1, accuracy=98.8, source="Someone"),),
+        ),
+        Row(label="MAML", run="b"),
+        Row(label="Probe", run="a", method="linear-probe"),
+    ),
+)
+
+
+def _cell(key: Key, accuracy: tuple[float, ...]) -> Cell:
+    return Cell(key, key.way, 3, Decided("", "", ""), accuracy, accuracy, accuracy, (1.0,) * len(accuracy))
+
+
+def test_every_run_of_the_plan_is_a_training_plan_with_known_options() -> None:
+    plan = read_omniglot()
+    for name, run in plan.runs.items():
+        made = training_plan(plan, name)
+        assert made.steps == run.steps
+        assert made.backbone.normaliser == ("transductive" if run.transductive else "batch")
+        parse(learner_class(run.method).options_type, run.options, run.method)
+    for row in plan.rows:
+        method = row.method or plan.runs[row.run].method
+        assert method in learners()
+        parse(learner_class(method).options_type, row.options, method)
+
+
+def test_published_figures_stand_beside_rows_of_their_own_protocol() -> None:
+    """MAML, first-order MAML and Meta-SGD published transductive figures only."""
+    plan = read_omniglot()
+    for row in plan.rows:
+        if any(p.source.startswith(("Finn", "Li ")) for p in row.published):
+            assert plan.is_transductive(row), row.label
+
+
+def test_a_row_that_names_no_run_or_occurs_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    values = PLAN.model_dump(mode="json")
+    path.write_text(yaml.safe_dump({**values, "runs": {"a": values["runs"]["a"]}}))
+    with pytest.raises(PlanError, match=r"plan.yaml: .*'MAML' uses 'b'"):
+        read_omniglot(path)
+    path.write_text(yaml.safe_dump({**values, "rows": [values["rows"][0]] * 2}))
+    with pytest.raises(PlanError, match="occurs twice"):
+        read_omniglot(path)
+
+
+def test_an_unknown_row_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="Known: Prototypes, MAML, Probe"):
+        run_all(PLAN, tmp_path, rows=("Prototype",))
+
+
+def test_page_names_what_falls_short_and_what_was_not_computed(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    prototypes, maml = (list(PLAN.keys(row)) for row in PLAN.rows[:2])
+    results.write(_cell(prototypes[0], (0.98, 0.984)))
+    results.write(_cell(maml[1], (1.0, 0.9)))
+    found = figures(PLAN, results)
+    by_key = {(f.label, f.way, f.shot): f for f in found}
+    first = by_key["Prototypes", 5, 1]
+    assert first.accuracy is not None
+    assert first.accuracy.value == pytest.approx(0.982)
+    assert first.falls_short  # 98.2 against 98.8
+    assert not replace(first, published=98.7).falls_short  # exactly the tolerance
+    assert by_key["Prototypes", 5, 5].accuracy is None
+    assert by_key["MAML (transductive)", 5, 5].transductive
+    page = as_markdown(PLAN, found)
+    inductive, transductive = page.split("## Transductive")
+    assert "MAML" not in inductive
+    assert "98.2 (" in inductive
+    assert "**below**" in inductive
+    assert "95.0 (" in transductive
+    assert "Prototypes, 5-way 1-shot" in transductive  # under "What falls short"
+    assert f"{sum(f.accuracy is None for f in found)} of {len(found)} figures were not computed" in page
+    assert by_key["Probe", 5, 1].start == "a"  # another method on that run's encoder
