@@ -2,13 +2,131 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from workbench.evaluation.plaintext import NOTICE
 
 app = typer.Typer(
     help="Run a benchmark from its plan, or render what has been measured so far.", no_args_is_help=True
 )
+FAILED = 1
 
 
 @app.callback()
 def _main() -> None:
     pass
+
+
+@app.command()
+def medical(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Run folder: encoders, finished methods and measured cells.")
+    ],
+    tables: Annotated[
+        Path | None, typer.Option(help="Folder for the tables and the plot; the run folder by default.")
+    ] = None,
+    rows: Annotated[str, typer.Option(help="Labels of rows, separated by commas; all by default.")] = "",
+    folds: Annotated[str, typer.Option(help="Numbers of folds, from 1.")] = "",
+    conditions: Annotated[str, typer.Option(help="Held-out conditions to measure.")] = "",
+    shots: Annotated[str, typer.Option(help="Labelled patients per class to measure.")] = "",
+    episodes: Annotated[int, typer.Option(min=0, help="Of each cell; 0 for what the plan says.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of arithmetic in each process.")] = 1,
+    render: Annotated[bool, typer.Option("--render", help="Only write the tables of what is there.")] = False,
+    plan: Annotated[
+        Path | None, typer.Option(help="Another plan (YAML) than the one that comes with the workbench.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="WORKBENCH_DATA", help="Folder searched for datasets."),
+    ] = None,
+) -> None:
+    """Every method on 28 held-out imaging conditions, at 1, 5 and 10 labelled patients per class.
+
+    Run the same command again to go on after an interruption: encoders, finished methods and measured cells
+    are kept in the run folder, and a method whose source has changed is computed again.
+
+    Example:
+
+        workbench benchmark medical --out runs/medical --jobs 2 --tables docs/benchmarks
+    """
+    from workbench.benchmark.medical import Asked, Run, run_all
+    from workbench.benchmark.medical_plan import packaged_plan, read_medical
+    from workbench.benchmark.render import write_tables
+
+    chosen = read_medical(plan) if plan else packaged_plan()
+    run = Run(chosen, out.resolve(), data, threads)
+    asked = Asked(
+        rows=_split(rows),
+        folds=_numbers(folds, "--folds"),
+        conditions=_split(conditions),
+        shots=_numbers(shots, "--shots"),
+        episodes=episodes,
+    )
+    failures = () if render else run_all(run, asked, jobs, _say)
+    for path in write_tables(run, tables or out, asked):
+        print(f"Written: {path}")
+    for failure in failures:
+        _say(f"Not done: {failure.what}: {failure.reason}")
+    print(NOTICE)
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def omniglot(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder: weights and measured cells.")],
+    tables: Annotated[
+        Path | None, typer.Option(help="Folder for the tables; the run folder by default.")
+    ] = None,
+    rows: Annotated[str, typer.Option(help="Labels of rows, separated by commas; all by default.")] = "",
+    shots: Annotated[str, typer.Option(help="Images per class in the support to measure.")] = "",
+    episodes: Annotated[int, typer.Option(min=0, help="Of each cell; 0 for what the plan says.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of arithmetic.")] = 1,
+    render: Annotated[bool, typer.Option("--render", help="Only write the tables of what is there.")] = False,
+    plan: Annotated[
+        Path | None, typer.Option(help="Another plan (YAML) than the one that comes with the workbench.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="WORKBENCH_DATA", help="Folder searched for datasets."),
+    ] = None,
+) -> None:
+    """Every method on Omniglot (Vinyals split, rotations, Conv-4), beside what its paper reports.
+
+    Run the same command again to go on after an interruption: weights and measured cells are kept in the run
+    folder. Some hours on two cores.
+
+    Example:
+
+        workbench benchmark omniglot --out runs/omniglot --tables docs/benchmarks
+    """
+    from workbench.benchmark.omniglot import read_omniglot, run_all
+    from workbench.benchmark.omniglot_table import write_tables
+    from workbench.benchmark.results import Results
+
+    chosen = read_omniglot(plan)
+    if not render:
+        run_all(chosen, out, _split(rows), _numbers(shots, "--shots"), episodes, data, threads, _say)
+    for path in write_tables(chosen, Results(out / "cells"), tables or out):
+        print(f"Written: {path}")
+    print(NOTICE)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def _numbers(text: str, option: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(name) for name in _split(text))
+    except ValueError as error:
+        raise typer.BadParameter("numbers separated by commas", param_hint=option) from error
