@@ -188,23 +188,28 @@ def digest(value: object) -> str:
 
 @cache
 def method_source(method: str) -> str:
-    """Digest of a method's program: its module and the methods it imports, and `SHARED_VERSION`.
+    """Digest of a method's program (`modules_of`) and of `SHARED_VERSION`.
 
     Comments and docstrings are left out, so that a better word does not cost an hour.
 
     Raises:
         PlanError: for an unknown method.
     """
-    waiting, seen = [learner_class(method).__module__], dict[str, str]()
+    return digest([SHARED_VERSION, [(name, program(_tree(name))) for name in modules_of(method)]])
+
+
+def modules_of(method: str) -> tuple[str, ...]:
+    """Modules of `workbench.learners` that a method is made of: its own, and those of methods it imports."""
+    waiting, found = [learner_class(method).__module__], set[str]()
     while waiting:
         name = waiting.pop()
-        if name in seen or name.removeprefix(_PACKAGE) in _SHARED:
+        if name in found or name.removeprefix(_PACKAGE) in _SHARED:
             continue
-        tree = ast.parse(Path(str(import_module(name).__file__)).read_text(encoding="utf-8"))
-        seen[name] = program(tree)
-        imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        found.add(name)
+        nodes = ast.walk(_tree(name))
+        imported = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
         waiting += [module for module in imported if module.startswith(_PACKAGE)]
-    return digest([SHARED_VERSION, sorted(seen.items())])
+    return tuple(sorted(found))
 
 
 @cache
@@ -212,8 +217,11 @@ def backbone_source(name: str) -> str:
     """Digest of the program of a backbone's own module; see `method_source`."""
     if name not in factories:
         return ""  # building it says what is wrong
-    path = Path(str(import_module(factories[name].__module__).__file__))
-    return program(ast.parse(path.read_text(encoding="utf-8")))
+    return program(_tree(factories[name].__module__))
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse(Path(str(import_module(module).__file__)).read_text(encoding="utf-8"))
 
 
 def program(tree: ast.Module) -> str:

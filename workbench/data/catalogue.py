@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def cards(folder: Path | None = None) -> dict[str, Card]:
         CardError: naming file and field, if a card does not follow the schema.
     """
     places = [card_folder()] + ([folder] if folder else [])
-    found = {path.stem: load_card(path) for place in places for path in place.glob("*.yaml")}
+    found = {path.stem: _read(path) for place in places for path in place.glob("*.yaml")}
     return dict(sorted(found.items()))
 
 
@@ -60,8 +61,19 @@ def get_card(name: str, folder: Path | None = None) -> Card:
     for place in ([folder] if folder else []) + [card_folder()]:
         path = place / f"{name}.yaml"
         if path in place.glob("*.yaml"):  # not a name with slashes in it
-            return load_card(path)
+            return _read(path)
     raise CardError(f"There is no dataset '{name}'. Known: {', '.join(cards(folder))}.")
+
+
+def _read(path: Path) -> Card:
+    """A card, parsed once for as long as its file stays the same: following origins asks for all of them."""
+    about = path.stat()
+    return _parsed(path, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(path: Path, changed: int, size: int) -> Card:
+    return load_card(path)
 
 
 def same_origin(names: Iterable[str], folder: Path | None = None) -> set[str]:
