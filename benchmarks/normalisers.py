@@ -25,7 +25,7 @@ import torch
 from benchmarks.sides import METHODS
 from benchmarks.throughput import processor_name
 from workbench.backbones import BackboneSpec
-from workbench.backbones.spec import NORMALISERS
+from workbench.backbones.spec import NORMALISERS as ALL_NORMALISERS
 from workbench.data.catalogue import get_card
 from workbench.data.cohort import Cohort, load_cohort
 from workbench.data.datamodule import BatchStream, Stream
@@ -41,6 +41,7 @@ from workbench.training.memory import keep_freed_memory
 
 TRAINING = ("mednist", "chula_rbc12", "ham10000", "odir_fundus")
 HELD_OUT = ("pbc", "crc100k_mini")
+NORMALISERS = tuple(name for name in ALL_NORMALISERS if name != "transductive")
 EPISODES = {"prototypical": 4, "maml": 2}
 TEST_SHARE = {"prototypical": 1.0, "maml": 0.15}
 """Share of the evaluation episodes: MAML adapts the whole network for each."""
