@@ -116,7 +116,8 @@ class FullContext(nn.Module):
         states, _ = self.over_support(simple[order])
         forward, backward = states.chunk(2, dim=1)
         place = torch.argsort(order)
-        return simple + (forward + backward)[place]
+        context: Tensor = simple + (forward + backward)[place]
+        return context
 
     def query(self, embeddings: Tensor, context: Tensor) -> Tensor:
         """f of queries ``(n, dim)``, each alone, given g of the support: ``(n, size)``."""
