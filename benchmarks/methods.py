@@ -144,8 +144,8 @@ _COLUMNS = (
     "adapting on a neck, ms",
 )
 _NOTE = (
-    "Methods trained on labelled images step over the 400 images of four episodes at once (twice as many where "
-    "two views of each are compared); they have no inner loop. A dash: there is nothing of the kind."
+    "Methods trained on labelled images step over the 400 images of four episodes at once (twice as many "
+    "where two views of each are compared); they have no inner loop. A dash: there is nothing of the kind."
 )
 
 
