@@ -45,7 +45,8 @@ def test_importing_the_package_and_asking_for_help_load_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["adapt", "predict", "evaluate", "train", "demo", "ui", "methods", "weights", "data"]
+    "command",
+    ["adapt", "predict", "evaluate", "train", "demo", "ui", "methods", "weights", "data", "import-encoder"],
 )
 def test_every_command_has_help(command: str) -> None:
     found = run(command, "--help")

@@ -83,8 +83,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
+REQUIRED = [*PROJECT["dependencies"], *EXTRAS["pretrained"]]
+
+
 def test_no_dependency_brings_torchvision_or_chooses_an_accelerator() -> None:
-    assert [name for name in closure(PROJECT["dependencies"]) if ACCELERATOR.match(name)] == []
+    assert [name for name in closure(REQUIRED) if ACCELERATOR.match(name)] == []
+
+
+def test_the_extra_for_public_encoders_is_imported_only_where_one_is_built() -> None:
+    """Inside a function: a module that imports it when loaded would make every installation need it."""
+    for path in [*(ROOT / "workbench").rglob("*.py"), *(ROOT / "ui").rglob("*.py")]:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            named = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            named += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.split(".")[0] == "transformers" for name in named), path.name
 
 
 def imported_modules(folder: Path) -> set[str]:
@@ -100,7 +112,7 @@ def imported_modules(folder: Path) -> set[str]:
 
 
 def test_every_imported_package_is_a_declared_dependency() -> None:
-    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    declared = {canonicalize_name(Requirement(text).name) for text in REQUIRED}
     owners = packages_distributions()
     outside = imported_modules(ROOT / "workbench") | imported_modules(ROOT / "ui")
     outside -= sys.stdlib_module_names | {"workbench", "ui"}
@@ -109,7 +121,7 @@ def test_every_imported_package_is_a_declared_dependency() -> None:
 
 
 def test_no_dependency_is_copyleft_and_each_states_its_licence() -> None:
-    licences = {name: stated_licence(package) for name, package in closure(PROJECT["dependencies"]).items()}
+    licences = {name: stated_licence(package) for name, package in closure(REQUIRED).items()}
     assert [name for name, licence in licences.items() if not licence] == []
     assert {name: licence for name, licence in licences.items() if is_copyleft(licence)} == {}
 
@@ -141,7 +153,7 @@ def test_gpl_codecs_are_only_in_the_extra_that_says_so() -> None:
 
 def test_pins_cover_every_direct_dependency_and_satisfy_its_range() -> None:
     pinned = pins()
-    for text in [*PROJECT["dependencies"], *EXTRAS["dev"], *EXTRAS["notebook-run"], *EXTRAS["notebooks"]]:
+    for text in [*REQUIRED, *EXTRAS["dev"], *EXTRAS["notebook-run"], *EXTRAS["notebooks"]]:
         requirement = Requirement(text)
         name = canonicalize_name(requirement.name)
         if name not in {"torch", PROJECT["name"]}:

@@ -372,6 +372,99 @@ def weights() -> None:
         print("No weights came with this installation. Make some with `workbench train PLAN.yaml`.")
 
 
+@app.command("import-encoder")
+def import_encoder(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A .safetensors file, or a folder as published (config.json, model.safetensors)."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Weights file to write (.safetensors).")],
+    size: Annotated[int, typer.Option(help="Side of the input in pixels, 28 to 224.")] = 224,
+    embedding: Annotated[
+        str,
+        typer.Option(
+            help="Of a transformer: cls (class token), mean (of patches), both, or projected (CLIP's space)."
+        ),
+    ] = "cls",
+    unit_length: Annotated[
+        bool, typer.Option("--unit-length/--raw", help="Bring embeddings to unit length, or leave them.")
+    ] = True,
+    mean: Annotated[
+        str,
+        typer.Option(help="Mean the encoder was trained with, e.g. 0.485,0.456,0.406; else as published."),
+    ] = "",
+    std: Annotated[str, typer.Option(help="Its standard deviation, the same way.")] = "",
+    title: Annotated[str, typer.Option(help="What to call the weights; the source's name by default.")] = "",
+    licence: Annotated[
+        str, typer.Option(help="The encoder's terms, kept in the file; read from its README.md by default.")
+    ] = "",
+    trained_on: Annotated[
+        str,
+        typer.Option(
+            "--trained-on",
+            help="Datasets (names of `workbench data list`, separated by commas) among its training images: "
+            "`evaluate` will not take them for held out.",
+        ),
+    ] = "",
+) -> None:
+    """Make weights from a public pre-trained encoder.
+
+    Known are ResNet-50 under torchvision's names (RadImageNet), DINOv2 and RAD-DINO, CLIP, and the vision
+    tower of BiomedCLIP. DINOv2 and CLIP need `pip install 'fewshot-workbench[pretrained]'`. Pickles (.pt,
+    .pth, .bin) are refused; docs/pretrained.md has the line that converts one, and where to get each.
+
+    Examples:
+
+        workbench import-encoder rad-dino/ --out rad-dino.safetensors
+        workbench import-encoder ResNet50.safetensors --out radimagenet.safetensors --licence "non-commercial"
+        workbench adapt my_condition/ --weights rad-dino.safetensors --out my_condition.safetensors
+    """
+    from workbench.backbones.pretrained import EMBEDDINGS
+    from workbench.imaging.recipe import MAX_SIZE, MIN_SIZE
+    from workbench.weights.importing import import_encoder as make
+    from workbench.weights.public import Wishes
+
+    if out.suffix != ".safetensors":
+        raise typer.BadParameter("the file must end in .safetensors", param_hint="--out")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise typer.BadParameter(f"must be {MIN_SIZE} to {MAX_SIZE}", param_hint="--size")
+    if embedding not in EMBEDDINGS:
+        raise typer.BadParameter(f"must be one of {', '.join(EMBEDDINGS)}", param_hint="--embedding")
+    if bool(mean) != bool(std):
+        raise typer.BadParameter("give both --mean and --std, or neither", param_hint="--mean")
+    check_place(out)
+    wishes = Wishes(size, embedding, unit_length, _three(mean, "--mean"), _three(std, "--std"))
+    done = make(source, out, wishes, title, licence, _split(trained_on))
+    record = done.record
+    print(f"{record.title}: {record.backbone.name}, {done.dim} numbers for each image of {size} px.")
+    if record.licence:
+        print(f"Licence: {record.licence}")
+    else:
+        errors.print(
+            "No licence was found. State it with --licence: it travels with the file.", style="yellow"
+        )
+    if not record.conditions:
+        errors.print(
+            "Public encoders are trained on public images. Name with --trained-on the datasets this one has "
+            "seen, or a figure on them will be too good.",
+            style="yellow",
+            soft_wrap=True,
+        )
+    print(f"\nWritten: {out} ({done.bytes / 1e6:.1f} MB)\n{NOTICE}")
+
+
+def _three(text: str, option: str) -> tuple[float, float, float] | None:
+    if not text:
+        return None
+    try:
+        first, second, third = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter("must be three numbers, separated by commas", param_hint=option) from error
+    return first, second, third
+
+
 @app.command()
 def train(
     plan: Annotated[

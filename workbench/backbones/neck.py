@@ -32,6 +32,7 @@ class Necked(Backbone):
         super().__init__()
         self.trunk = trunk.requires_grad_(False)
         self.dim = trunk.dim
+        self.expects = trunk.expects
         self.inner = nn.Linear(self.dim, hidden)
         self.outer = nn.Linear(hidden, self.dim)
         nn.init.zeros_(self.outer.weight)

@@ -27,6 +27,7 @@ class BackboneSpec:
             whatever is read together, as in the published figures of MAML and its kin: for benchmarks,
             refused everywhere else).
         neck: units of a trainable residual layer on the network, which is then frozen; 0 for none.
+        config: compact JSON with what a public encoder needs beside these (see `pretrained`); else empty.
     """
 
     name: str = "conv4"
@@ -35,6 +36,7 @@ class BackboneSpec:
     width: int = 0
     normaliser: str = "batch"
     neck: int = 0
+    config: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint's metadata."""
@@ -49,11 +51,14 @@ class Backbone(nn.Module, ABC):
         parts: lengths of the pieces the embedding is made of, in order; one piece unless a network is read
             at several depths.
         supervised: indices of the parts that supervised meta-training teaches.
+        expects: mean and standard deviation that the recipe must have normalised the 0..1 image with; None
+            where any will do.
     """
 
     dim: int
     parts: tuple[int, ...] = ()
     supervised: tuple[int, ...] = ()
+    expects: tuple[float, float] | None = None
 
     def taught(self, embeddings: Tensor) -> tuple[Tensor, ...]:
         """The supervised parts of embeddings, each of unit scale per number."""

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from workbench.backbones import BackboneSpec, build
 from workbench.data.examples import Features, Support
 from workbench.data.pool import LabelledBatch, MetaBatch
-from workbench.errors import TrainingError
+from workbench.errors import PlanError, TrainingError
 from workbench.imaging.recipe import Recipe, recipe_findings
 from workbench.imaging.scan import Finding, Scan
 from workbench.learners.reading import Neighbour, Reading
@@ -119,6 +119,11 @@ class Learner(pl.LightningModule, ABC):
         self.recipe = recipe
         self.optimisation = optimisation
         self.backbone = build(backbone)
+        if self.backbone.expects not in (None, (recipe.mean, recipe.std)):
+            raise PlanError(
+                f"Backbone {backbone.name!r} expects images normalised with mean and std "
+                f"{self.backbone.expects}; the recipe says {(recipe.mean, recipe.std)}. Change the recipe."
+            )
 
     @property
     @abstractmethod

@@ -47,6 +47,7 @@ class LearnerRecord:
         plan: the training plan as YAML text, empty for untrained weights.
         conditions: names of the cohorts it was meta-trained on.
         origins: their origin keys; a cohort that shares one is not held out.
+        licence: terms of the public encoder that the weights are, or were trained from; else empty.
         kind, format: of the file.
     """
 
@@ -58,6 +59,7 @@ class LearnerRecord:
     plan: str = ""
     conditions: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    licence: str = ""
     kind: str = "learner"
     format: int = FORMAT
 

@@ -19,6 +19,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
+from workbench.backbones.pretrained import PUBLIC
 from workbench.data.catalogue import cards, same_origin
 from workbench.data.cohort import Cohort, load_cohort
 from workbench.data.datamodule import EpisodeDataModule, Stream
@@ -69,6 +70,7 @@ def train(
         torch.set_num_threads(threads)
     keep_freed_memory()
     check_split(plan)
+    plan = _with_public_config(plan, start)
     training = training_cohorts(plan, data, progress) if conditions is None else list(conditions)
     validation = [_cohort(name, plan, data, progress) for name in plan.data.meta_validation]
     plan = _with_checksums(plan, (*training, *validation))
@@ -111,7 +113,7 @@ def train(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists and is not empty.*")
         trainer.fit(learner, datamodule=module, ckpt_path=last)
-    return _write_weights(plan, learner, training, folder, best)
+    return _write_weights(plan, learner, training, folder, best, start)
 
 
 def _checkpoint(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
@@ -235,6 +237,14 @@ def _start_from(learner: Learner, source: Learner, plan: Plan) -> None:
     learner.backbone.load_state_dict({**own, **{n: v for n, v in values.items() if n in own}})
 
 
+def _with_public_config(plan: Plan, start: Path | None) -> Plan:
+    """The plan with the config of the public encoder it starts from, which is too long to copy by hand."""
+    if plan.backbone.name not in PUBLIC or plan.backbone.config or not plan.start:
+        return plan
+    config = load_learner(start or find_weights(plan.start)).record.backbone.config
+    return plan.model_copy(update={"backbone": replace(plan.backbone, config=config)})
+
+
 def _with_checksums(plan: Plan, cohorts: Sequence[Cohort]) -> Plan:
     sums = {c.name: _checksum(c) for c in cohorts if c.modality}
     for name, value in plan.data.checksums.items():
@@ -269,17 +279,27 @@ def _prepare_folder(plan: Plan, folder: Path) -> Path | None:
 
 
 def _write_weights(
-    plan: Plan, learner: Learner, training: Sequence[Cohort], folder: Path, best: ModelCheckpoint
+    plan: Plan,
+    learner: Learner,
+    training: Sequence[Cohort],
+    folder: Path,
+    best: ModelCheckpoint,
+    start: Path | None,
 ) -> Path:
     chosen = (
         Path(best.best_model_path) if best.best_model_path else folder / "checkpoints" / "last.safetensors"
     )
     learner.load_state_dict(SafetensorsCheckpointIO().load_checkpoint(chosen)["state_dict"])
+    begun = load_learner(start or find_weights(plan.start)).record if plan.start else None
+    # What the starting weights saw and were licensed under holds for what is made of them.
+    conditions = (*(c.name for c in training), *(begun.conditions if begun else ()))
+    origins = {key for c in training for key in c.origin} | set(begun.origins if begun else ())
     record = replace(
         describe(learner, plan.name),
         plan=write_plan(plan),
-        conditions=tuple(c.name for c in training),
-        origins=tuple(sorted({key for c in training for key in c.origin})),
+        conditions=tuple(dict.fromkeys(conditions)),
+        origins=tuple(sorted(origins)),
+        licence=begun.licence if begun else "",
     )
     path = folder / f"{plan.name}.safetensors"
     save_learner(learner, path, record, half=True)
