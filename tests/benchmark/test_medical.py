@@ -116,6 +116,16 @@ def test_work_is_done_in_the_order_of_its_cost() -> None:
     assert works(small(), Asked(rows=("probe",), conditions=("pbc",))) == (Work(small().rows[1], 2),)
 
 
+def test_a_row_that_is_left_out_says_why(tmp_path: Path) -> None:
+    rows = [dict(row) for row in SMALL["rows"]]
+    rows[2]["left_out"] = "9 s per step"
+    plan = small(rows=rows)
+    assert "MAML" not in {work.row.label for work in works(plan, Asked())}
+    assert works(plan, Asked(rows=("MAML",)))
+    page = as_markdown(read_table(plan, stored(plan, tmp_path, missing=("MAML",))))
+    assert f"{NOT_COMPUTED} (9 s per step)" in page
+
+
 def test_a_failing_row_leaves_the_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
 

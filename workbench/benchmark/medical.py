@@ -109,7 +109,8 @@ class Failure:
 
 def works(plan: MedicalPlan, asked: Asked) -> tuple[Work, ...]:
     """What there is to do, cheap rows first: those that need training later, slow adaptations last."""
-    rows = [plan.row(label) for label in asked.rows] or list(plan.rows)
+    # A row that the plan leaves out is computed if it is asked for by name.
+    rows = [plan.row(label) for label in asked.rows] or [row for row in plan.rows if not row.left_out]
     rows.sort(key=lambda row: (row.episodes > 0, row.base is Base.NECK))
     return tuple(
         Work(row, fold)

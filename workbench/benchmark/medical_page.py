@@ -111,7 +111,8 @@ def _overview_table(table: Table, lines: Sequence[Line]) -> str:
         for shot in shots:
             line = mine[shot]
             if line.balanced_accuracy is None or line.auroc is None:
-                texts += [NOT_COMPUTED, NOT_COMPUTED, "-"]
+                why = f"{NOT_COMPUTED} ({row.left_out})" if row.left_out else NOT_COMPUTED
+                texts += [why, why, "-"]
             else:
                 texts += [_percent(line.balanced_accuracy), _percent(line.auroc), _number(line.mean_rank, 1)]
         label = f"{row.label}{f' ({row.episodes} episodes)' if row.episodes else ''}"
@@ -168,9 +169,9 @@ def _condition_table(table: Table, shot: int, fold: int) -> str:
 
 def _missing(table: Table, key: Key) -> str:
     """Why a cell is empty: its episodes take too long, or nobody has asked yet."""
-    cell = table.partial.get(key)
+    cell, reason = table.partial.get(key), table.plan.row(key.row).left_out
     if cell is None or not cell.episodes:
-        return NOT_COMPUTED
+        return f"{NOT_COMPUTED} ({reason})" if reason else NOT_COMPUTED
     return f"{NOT_COMPUTED} ({cell.episodes} episodes, {cell.adapt_milliseconds / 1000:.2g} s each)"
 
 

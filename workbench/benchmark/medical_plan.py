@@ -59,6 +59,7 @@ class RowPlan(_Part):
         backbone: name and width of the network of a row on ``untrained-network``.
         episodes: fewer than everybody, where an adaptation takes long; 0 for as many.
         plotted: whether it has a line in the plot.
+        left_out: why it is not computed, said in its place; empty if it is.
     """
 
     label: str
@@ -68,6 +69,7 @@ class RowPlan(_Part):
     backbone: NetworkPlan = NetworkPlan()
     episodes: Annotated[int, Field(ge=0)] = 0
     plotted: bool = False
+    left_out: str = ""
 
 
 class EncoderPlan(_Part):

@@ -27,8 +27,7 @@ from workbench.learners import learner_class
 SHARED_VERSION = 1
 """Raised by hand whenever code that every cell rests on gives other figures: episodes, backbones, recipe,
 scores, `workbench.learners.base`. The source of the methods themselves is minded by `method_source`."""
-_SHARED = frozenset({"base", "files", "options", "reading"})
-_PACKAGE = "workbench.learners."
+_SHARED = frozenset({"base", "files", "options", "reading", "registry", "spec"})
 Values = npt.NDArray[np.float64]
 
 
@@ -200,24 +199,30 @@ def method_source(method: str) -> str:
 
 def modules_of(method: str) -> tuple[str, ...]:
     """Modules of `workbench.learners` that a method is made of: its own, and those of methods it imports."""
-    waiting, found = [learner_class(method).__module__], set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name in found or name.removeprefix(_PACKAGE) in _SHARED:
-            continue
-        found.add(name)
-        nodes = ast.walk(_tree(name))
-        imported = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
-        waiting += [module for module in imported if module.startswith(_PACKAGE)]
-    return tuple(sorted(found))
+    return _together(learner_class(method).__module__)
 
 
 @cache
 def backbone_source(name: str) -> str:
-    """Digest of the program of a backbone's own module; see `method_source`."""
+    """Digest of the program of a backbone; see `method_source`."""
     if name not in factories:
         return ""  # building it says what is wrong
-    return program(_tree(factories[name].__module__))
+    return digest([(name, program(_tree(name))) for name in _together(factories[name].__module__)])
+
+
+def _together(first: str) -> tuple[str, ...]:
+    """A module and those of its package that it imports, and so on, but for what everybody imports."""
+    package = first.rpartition(".")[0]
+    waiting, found = [first], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in found or name.rpartition(".")[2] in _SHARED:
+            continue
+        found.add(name)
+        nodes = ast.walk(_tree(name))
+        imported = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        waiting += [module for module in imported if module.startswith(f"{package}.")]
+    return tuple(sorted(found))
 
 
 def _tree(module: str) -> ast.Module:
