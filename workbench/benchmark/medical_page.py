@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from workbench.benchmark.medical_plan import Base
+from workbench.benchmark.medical_plan import Base, MedicalPlan
 from workbench.benchmark.medical_table import Line, Table, overview
 from workbench.benchmark.ranking import Difference, Ranking
 from workbench.benchmark.results import Cell, Key
@@ -64,7 +64,7 @@ Made by `workbench benchmark medical --out RUN --tables docs/benchmarks` from
 
 - **Held out.** {len(plan.folds)} folds of conditions; sets made from the same images stand in one fold.
   Whatever is trained for a fold has seen no condition of it.
-- **Common start.** The encoder of a fold ({encoder.backbone.name}, {encoder.backbone.size} px) has had
+{_choices(plan)}- **Common start.** The encoder of a fold ({encoder.backbone.name}, {encoder.backbone.size} px) has had
   supervised training and instance discrimination on all other conditions: {encoder.steps} steps of
   {encoder.batch} images.
 - **Equal budget.** Every meta-learned row ("neck") trains a residual layer of {finishing.backbone.neck} units
@@ -75,6 +75,15 @@ Made by `workbench benchmark medical --out RUN --tables docs/benchmarks` from
   support and query never share one. All readings are inductive.
 - **Time** is processor time of one adaptation on features computed once: median over the episodes of a cell,
   then over cells.
+"""
+
+
+def _choices(plan: MedicalPlan) -> str:
+    if not plan.chosen_on:
+        return ""
+    return f"""- **Not held out from choices.** Settings (parts of the encoder, regularisation, scales, inner rates)
+  were chosen earlier on {", ".join(plan.chosen_on)}.
+  Their images took no part in the weights that are measured on them.
 """
 
 

@@ -119,6 +119,7 @@ class MedicalPlan(_Part):
         name: of the runs.
         folds: conditions that are held out together.
         encoder, finishing, evaluation, rows: see there.
+        chosen_on: conditions on which settings were chosen before; the page says so.
         reference: label of the row that all others are compared with.
     """
 
@@ -129,6 +130,7 @@ class MedicalPlan(_Part):
     evaluation: EvaluationPlan
     rows: tuple[RowPlan, ...]
     reference: str
+    chosen_on: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _whole(self) -> MedicalPlan:
