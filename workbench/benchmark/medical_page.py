@@ -65,8 +65,8 @@ Made by `workbench benchmark medical --out RUN --tables docs/benchmarks` from
 - **Held out.** {len(plan.folds)} folds of conditions; sets made from the same images stand in one fold.
   Whatever is trained for a fold has seen no condition of it.
 {_choices(plan)}- **Common start.** The encoder of a fold
-  ({encoder.backbone.name}, {encoder.backbone.size} px) has had supervised training and instance discrimination on all other conditions: {encoder.steps} steps of
-  {encoder.batch} images.
+  ({encoder.backbone.name}, {encoder.backbone.size} px) has had supervised training and instance
+  discrimination on all other conditions: {encoder.steps} steps of {encoder.batch} images.
 - **Equal budget.** Every meta-learned row ("neck") trains a residual layer of {finishing.backbone.neck} units
   on that frozen encoder: {budget}. Rows on "encoder" use it as it is, those on "fresh-neck" an untrained
   layer on it; the rest have seen no condition.
@@ -81,7 +81,7 @@ Made by `workbench benchmark medical --out RUN --tables docs/benchmarks` from
 def _choices(plan: MedicalPlan) -> str:
     if not plan.chosen_on:
         return ""
-    return f"""- **Not held out from choices.** Settings (parts of the encoder, regularisation, scales, rates)
+    return f"""- **Not held out from choices.** Settings (parts of the encoder, regularisation, inner rates)
   were chosen earlier on {", ".join(plan.chosen_on)}.
   Their images took no part in the weights that are measured on them.
 """
