@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -13,16 +15,26 @@ from workbench.benchmark.omniglot import (
     Published,
     Row,
     Run,
+    characters,
+    episodes_of,
+    made_by,
+    plan_digest,
     read_omniglot,
     run_all,
     training_plan,
 )
 from workbench.benchmark.omniglot_table import as_markdown, figures
 from workbench.benchmark.results import Cell, Decided, Key, Results
+from workbench.data.episodes import EpisodeSampler
+from workbench.data.examples import Support
+from workbench.data.pool import Pool
 from workbench.errors import PlanError
 from workbench.learners import learner_class, learners
+from workbench.learners.files import load_learner
 from workbench.learners.options import parse
 
+ROOT = Path(__file__).parents[2]
+LABEL = "Prototypical networks"
 PLAN = OmniglotPlan(
     episodes=2,
     runs={
@@ -42,8 +54,9 @@ PLAN = OmniglotPlan(
 )
 
 
-def _cell(key: Key, accuracy: tuple[float, ...]) -> Cell:
-    return Cell(key, key.way, 3, Decided("", "", ""), accuracy, accuracy, accuracy, (1.0,) * len(accuracy))
+def _cell(key: Key, row: Row, accuracy: tuple[float, ...]) -> Cell:
+    decided = Decided(plan_digest(PLAN, row), "", "")
+    return Cell(key, key.way, 3, decided, accuracy, accuracy, accuracy, (1.0,) * len(accuracy))
 
 
 def test_every_run_of_the_plan_is_a_training_plan_with_known_options() -> None:
@@ -86,8 +99,8 @@ def test_an_unknown_row_is_refused_before_anything_is_trained(tmp_path: Path) ->
 def test_page_names_what_falls_short_and_what_was_not_computed(tmp_path: Path) -> None:
     results = Results(tmp_path)
     prototypes, maml = (list(PLAN.keys(row)) for row in PLAN.rows[:2])
-    results.write(_cell(prototypes[0], (0.98, 0.984)))
-    results.write(_cell(maml[1], (1.0, 0.9)))
+    results.write(_cell(prototypes[0], PLAN.rows[0], (0.98, 0.984)))
+    results.write(_cell(maml[1], PLAN.rows[1], (1.0, 0.9)))
     found = figures(PLAN, results)
     by_key = {(f.label, f.way, f.shot): f for f in found}
     first = by_key["Prototypes", 5, 1]
@@ -106,3 +119,34 @@ def test_page_names_what_falls_short_and_what_was_not_computed(tmp_path: Path) -
     assert "Prototypes, 5-way 1-shot" in transductive  # under "What falls short"
     assert f"{sum(f.accuracy is None for f in found)} of {len(found)} figures were not computed" in page
     assert by_key["Probe", 5, 1].start == "a"  # another method on that run's encoder
+
+
+def test_a_cell_of_an_earlier_plan_is_not_passed_off_as_one_of_this(tmp_path: Path) -> None:
+    results, row = Results(tmp_path), PLAN.rows[1]
+    key = next(iter(PLAN.keys(row)))
+    results.write(_cell(key, row, (0.9, 1.0)))
+    assert next(f for f in figures(PLAN, results) if f.label == key.row).accuracy is not None
+    longer = {**PLAN.runs, "b": PLAN.runs["b"].model_copy(update={"steps": 7})}
+    changed = PLAN.model_copy(update={"runs": longer})
+    assert next(f for f in figures(changed, results) if f.label == key.row).accuracy is None
+
+
+def test_the_stored_figure_is_computed_again_from_the_stored_weights(shared: Path) -> None:
+    """Five-way one-shot of prototypical networks, first episodes: weights, plan and page belong together."""
+    stored = json.loads((ROOT / "docs/benchmarks/omniglot.json").read_text(encoding="utf-8"))
+    plan = OmniglotPlan.model_validate(stored["plan"])
+    figure = next(f for f in stored["figures"] if (f["label"], f["way"], f["shot"]) == (LABEL, 5, 1))
+    row = next(r for r in plan.rows if r.label == LABEL)
+    weights = ROOT / "benchmarks/weights" / f"{training_plan(plan, row.run).name}.safetensors"
+    loaded = load_learner(weights)
+    assert made_by(loaded.record, training_plan(plan, row.run))
+    test = characters(("test",), shared / "data")
+    sampler = EpisodeSampler([test], episodes_of(plan, way=5, shot=1))
+    pool = Pool([test])
+    for number, expected in enumerate(figure["first"][:10]):
+        task = pool.gather([sampler.episode(number)]).tasks()[0]
+        support = Support(task.support, task.support_labels, tuple("abcde"), tuple("abcde"))
+        reading = loaded.learner.adapt(support).predict(task.query)
+        accuracy = float(np.mean(reading.probabilities.argmax(1) == task.query_labels.numpy()))
+        # One image of 75 may fall the other way on another processor.
+        assert accuracy == pytest.approx(expected, abs=1 / 75 + 1e-6)

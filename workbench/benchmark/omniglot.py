@@ -34,7 +34,7 @@ from workbench.errors import PlanError
 from workbench.evaluation.memory import cohort_digest
 from workbench.imaging.recipe import Recipe
 from workbench.learners.base import Optimisation
-from workbench.learners.files import load_learner, sha256_of
+from workbench.learners.files import LearnerRecord, load_learner, sha256_of
 from workbench.training.plan import DataPlan, MethodPlan, Plan, ValidationPlan
 from workbench.training.run import train
 
@@ -235,7 +235,7 @@ def train_run(
     """
     path = weights_file(plan, name, folder)
     start = plan.runs[name].start
-    if path.is_file() and _made_by(path, training_plan(plan, name)):
+    if path.is_file() and made_by(load_learner(path).record, training_plan(plan, name)):
         return path
     source = train_run(plan, start, folder, data, threads, progress) if start else None
     return train(
@@ -249,11 +249,23 @@ def train_run(
     )
 
 
-def _made_by(path: Path, plan: Plan) -> bool:
+def made_by(record: LearnerRecord, plan: Plan) -> bool:
     """Whether weights were made by this plan; checksums are filled in when a run starts."""
-    stored = yaml.safe_load(load_learner(path).record.plan)
+    stored = yaml.safe_load(record.plan)
     stored["data"]["checksums"] = {}
     return bool(Plan.model_validate(stored) == plan)
+
+
+def plan_digest(plan: OmniglotPlan, row: Row) -> str:
+    """Digest of all that the plan says about a row's cells, the training of its weights included."""
+    return digest(
+        [
+            row.model_dump(mode="json", exclude={"label", "published", "ways"}),
+            training_plan(plan, row.run).model_dump(mode="json"),
+            plan.queries,
+            plan.seed,
+        ]
+    )
 
 
 def evaluate_row(
@@ -277,9 +289,7 @@ def evaluate_row(
     learner = load_learner(weights, row.method or None, row.options).learner
     test = characters(("test",), data)
     decided = Decided(
-        plan=digest(
-            [row.model_dump(mode="json", exclude={"label", "published", "ways"}), plan.queries, plan.seed]
-        ),
+        plan=plan_digest(plan, row),
         code=method_source(learner.name),
         inputs=digest([sha256_of(weights), _test_digest(data)]),
     )
@@ -290,9 +300,7 @@ def evaluate_row(
     cells = []
     for key in plan.keys(row):
         if shots is None or key.shot in shots:
-            # The seed of training episodes is the plan's own; another stream for the test.
-            spec = EpisodeSpec(ways=key.way, shots=key.shot, queries=plan.queries, seed=plan.seed + 1)
-            sampler = EpisodeSampler([test], spec)
+            sampler = EpisodeSampler([test], episodes_of(plan, key.way, key.shot))
             cells.append(
                 compute_cell(
                     Results(folder / "cells"), key, decided, learner, cache(features), sampler,
@@ -338,6 +346,11 @@ def run_all(
         for cell in evaluate_row(plan, row, folder, data, episodes or None, shots or None):
             mean = 100 * sum(cell.accuracy) / cell.episodes
             say(f"  {cell.key.way}-way {cell.key.shot}-shot: {mean:.2f} % ({cell.episodes} episodes)")
+
+
+def episodes_of(plan: OmniglotPlan, way: int, shot: int) -> EpisodeSpec:
+    """How a cell's episodes are drawn: another stream than that of training, the same for every row."""
+    return EpisodeSpec(ways=way, shots=shot, queries=plan.queries, seed=plan.seed + 1)
 
 
 @cache

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.benchmark.omniglot import OmniglotPlan, Row
+from workbench.benchmark.omniglot import OmniglotPlan, Row, plan_digest
 from workbench.benchmark.results import Key, Results
 from workbench.evaluation.statistics import Interval, mean_interval
 
@@ -92,6 +92,8 @@ def figures(plan: OmniglotPlan, results: Results) -> tuple[Figure, ...]:
 def _figure(plan: OmniglotPlan, row: Row, key: Key, results: Results) -> Figure:
     run = plan.runs[row.run]
     cell = results.read(key)
+    if cell is not None and cell.decided.plan != plan_digest(plan, row):
+        cell = None  # of an earlier plan
     said = next((p for p in row.published if (p.way, p.shot) == (key.way, key.shot)), None)
     return Figure(
         label=key.row,
