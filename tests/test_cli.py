@@ -100,6 +100,20 @@ def test_another_method_is_adapted_with_on_request(tmp_path: Path, weights: str)
     assert "Adapted with linear-probe" in found.stdout
 
 
+def test_what_was_chosen_is_said_when_adapting_predicting_and_reporting(tmp_path: Path, weights: str) -> None:
+    support, out = class_folders(tmp_path / "support"), str(tmp_path / "m.safetensors")
+    said = "Adapts as committee: it did best on other conditions, and cross-validation over 12 patients"
+    found = run(
+        "adapt", str(support), "--out", out, "--weights", weights, "--method", "auto", "--no-estimate"
+    )
+    assert said in found.stdout
+    new = class_folders(tmp_path / "new", patients=1, seed=3)
+    assert said in run("predict", out, str(new), "--weights", weights).stderr
+    reports = [tmp_path / "r.html", tmp_path / "r.json"]
+    run("evaluate", out, str(new), "--weights", weights, "--report", str(reports[0]), "-r", str(reports[1]))
+    assert all(said in report.read_text() for report in reports)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

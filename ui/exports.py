@@ -50,6 +50,7 @@ def readings_json(session: Session) -> str:
             "condition": session.title,
             "classes": list(session.classes),
             "method": adapted.model.record.method if adapted else "",
+            "choice": adapted.model.record.choice if adapted else "",
             "estimate": in_words(adapted.estimate.performance) if adapted else "",
             "readings": readings,
         },

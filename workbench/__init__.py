@@ -33,7 +33,8 @@ def load(
 
     Args:
         weights: name of shipped weights, or a safetensors file made by `workbench train`.
-        method: name of a learner, e.g. ``linear-probe``; the one the weights were trained with if None.
+        method: name of a learner, e.g. ``linear-probe``. If None, ``auto`` on the shipped ``general``, and
+            the method it was trained with for other weights.
         options: settings of the method that replace the stored or default ones.
 
     Raises:
@@ -41,8 +42,9 @@ def load(
         PlanError: for an unknown method or option.
     """
     from workbench.learners.files import load_learner
-    from workbench.weights import find_weights
+    from workbench.weights import default_method, find_weights
 
+    method = default_method(weights, method)
     return load_learner(find_weights(weights, method), method, options).learner
 
 

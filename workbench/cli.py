@@ -107,7 +107,9 @@ def adapt(
     method: Annotated[
         str | None,
         typer.Option(
-            "--method", "-m", help="How to adapt (see `workbench methods`); the weights' own by default."
+            "--method",
+            "-m",
+            help="How to adapt (see `workbench methods`); `auto` on shipped weights, otherwise a file's own.",
         ),
     ] = None,
     weights: WeightsOption = "general",
@@ -187,6 +189,8 @@ def predict(
     if out is not None:
         check_place(out)
     adapted = load_model(model, weights)
+    if adapted.record.choice:
+        errors.print(adapted.record.choice, markup=False, soft_wrap=True)
     with bar("Reading scans", errors) as progress:
         cases = tuple(read_cases(adapted, scans, progress))
     text = render_cases(cases, adapted.record.classes, form)

@@ -100,6 +100,8 @@ def print_support(model: AdaptedModel) -> None:
     print(f"Adapted with {record.method} from the weights {record.learner or '(untitled)'!r}.")
     for name, shots in zip(record.classes, record.shots, strict=True):
         print(f"  {name}: {counted(shots, 'patient')}")
+    if record.choice:
+        print(record.choice)
 
 
 def print_estimate(estimate: Estimate) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import workbench
 from tests.userfiles import class_folders, loaded_pixels, picture, weights_file
-from workbench.adaptation.model import AdaptedModel, adapt, has_seen, load_model, save_model
+from workbench.adaptation.model import AdaptedModel, adapt, has_seen, load_model, load_weights, save_model
 from workbench.adaptation.predict import read_cases
 from workbench.data.folders import read_examples
 from workbench.errors import ModelFileError
@@ -32,6 +33,29 @@ def test_a_saved_model_reads_as_it_did(tmp_path: Path, method: str) -> None:
     np.testing.assert_array_equal(
         again.classifier.predict([scan]).probabilities, model.classifier.predict([scan]).probabilities
     )
+
+
+def test_a_model_read_back_still_says_how_its_method_was_chosen(tmp_path: Path) -> None:
+    model = _model(tmp_path, "auto")
+    assert "cross-validation over 12 patients" in model.record.choice
+    save_model(model, tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors", tmp_path / "auto.safetensors")
+    assert again.record.choice == model.record.choice
+    scan = read_scan(tmp_path / "support" / "class 0" / "0.png")
+    np.testing.assert_allclose(
+        again.classifier.predict([scan]).probabilities,
+        model.classifier.predict([scan]).probabilities,
+        atol=1e-6,
+    )
+    assert _model(tmp_path, "linear-probe").record.choice == ""
+
+
+def test_shipped_weights_adapt_automatically_and_files_as_they_were_trained(tmp_path: Path) -> None:
+    assert load_weights().learner.name == "auto"
+    assert load_weights(method="prototypical").learner.name == "prototypical"
+    assert load_weights("general-maml").learner.name == "maml"
+    assert load_weights(weights_file(tmp_path / "own.safetensors")).learner.name == "prototypical"
+    assert workbench.load().name == "auto"
 
 
 def test_a_file_names_no_patient_and_no_file(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_labels_of_left_out_patients_reach_no_reading_of_them() -> None:
     learner = _auto()
     torch.manual_seed(1)
     labels = torch.arange(100) % 2
-    support = _support(torch.randn(100, learner.backbone.dim), labels)
+    support = _support(torch.randn(100, 300), labels)
     choice = choice_of(learner.adapt(support))
     assert choice is not None
     for score in choice.scores:
@@ -153,7 +153,7 @@ def test_copies_of_a_patients_scan_tell_the_choice_nothing() -> None:
     """With each scan given twice for its patient, a split between copies would read everything right."""
     learner = _auto()
     torch.manual_seed(1)
-    once = torch.randn(40, learner.backbone.dim)
+    once = torch.randn(40, 300)
     labels = (torch.arange(40) % 2).repeat(2)
     support = _support(once.repeat(2, 1), labels, [f"p{row}" for row in range(40)] * 2)
     choice = choice_of(learner.adapt(support))

@@ -85,3 +85,14 @@ def test_exports_neutralise_formulas_and_say_what_they_are_for(
     assert [cell(text) for text in ("+1", "-1", "@x", "=1", "\t=1", "plain")] == [
         "'+1", "'-1", "'@x", "'=1", "'\t=1", "plain",
     ]  # fmt: skip
+
+
+def test_the_page_says_how_the_method_was_chosen(labelled: Session, engine: work.Engine) -> None:
+    work.adapt(labelled, engine, "auto", quiet)
+    assert labelled.adapted is not None
+    said = labelled.adapted.model.record.choice
+    assert said.startswith("Adapts as committee")
+    assert said in plain(estimate(labelled.adapted))
+    assert said in readings_json(labelled)
+    work.adapt(labelled, engine, "linear-probe", quiet)
+    assert "Adapts as" not in plain(estimate(labelled.adapted))

@@ -13,7 +13,7 @@ def estimate(adapted: Adapted) -> str:
     result = adapted.estimate.performance
     return (
         f'<section class="wb-estimate" aria-label="Estimate">{_headline(result)}'
-        f"{_table(result)}{_confusion(result)}{_unjudged(adapted)}</section>"
+        f"{_table(result)}{_confusion(result)}{_choice(adapted)}{_unjudged(adapted)}</section>"
     )
 
 
@@ -111,6 +111,12 @@ def _confusion(result: Performance) -> str:
         '<table class="wb-table wb-confusion"><thead><tr><td>true class ↓ &nbsp; read as →</td>'
         f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _choice(adapted: Adapted) -> str:
+    """How the method was chosen, where it was."""
+    said = adapted.model.record.choice
+    return f'<p class="wb-aside wb-choice">{icon("info")}<span>{esc(said)}</span></p>' if said else ""
 
 
 def _unjudged(adapted: Adapted) -> str:

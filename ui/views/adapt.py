@@ -55,7 +55,10 @@ class AdaptView(View):
 
     def label(self, method: str) -> str:
         """How a method is offered."""
-        spoken = method.replace("-", " ").capitalize() if len(method) > 4 else method.upper()
+        if method == "auto":
+            spoken = "Automatic"
+        else:
+            spoken = method.replace("-", " ").capitalize() if len(method) > 4 else method.upper()
         return f"{spoken} (default)" if method == self._engine.default_method else spoken
 
     def components(self) -> list[Block]:

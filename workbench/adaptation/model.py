@@ -18,6 +18,7 @@ from workbench.data.folders import scan_key as scan_key
 from workbench.errors import ModelFileError, ScanRefused
 from workbench.imaging.modality import UNKNOWN_MODALITY, same_modality
 from workbench.imaging.scan import Scan
+from workbench.learners.auto import choice_of
 from workbench.learners.base import Classifier
 from workbench.learners.files import (
     ClassifierRecord,
@@ -29,7 +30,7 @@ from workbench.learners.files import (
     sha256_of,
 )
 from workbench.learners.options import plain
-from workbench.weights import DEFAULT, find_weights, shipped
+from workbench.weights import DEFAULT, default_method, find_weights, shipped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,10 +51,14 @@ class AdaptedModel:
 def load_weights(weights: str | Path = DEFAULT, method: str | None = None) -> LoadedLearner:
     """Shipped weights by name, or a weights file, with what the file says about itself.
 
+    Without a method, shipped weights adapt as `workbench.weights.DEFAULT_METHODS` says, and a file as it was
+    trained.
+
     Raises:
         ModelFileError: there are no such weights, the file is damaged, or the weights are transductive.
         PlanError: for an unknown method.
     """
+    method = default_method(weights, method)
     loaded = load_learner(find_weights(weights, method), method)
     if loaded.learner.is_transductive:
         raise ModelFileError(
@@ -79,6 +84,8 @@ def adapt(
     learner = loaded.learner
     support = Support.from_examples(examples, learner.recipe, classes)
     modalities = {e.scan.modality for e in examples} - {UNKNOWN_MODALITY}
+    classifier = learner.adapt(support)
+    choice = choice_of(classifier)
     record = ClassifierRecord(
         method=learner.name,
         options=plain(learner.settings),
@@ -90,8 +97,9 @@ def adapt(
         modality=min(modalities, default=UNKNOWN_MODALITY),
         support_patients=tuple(sorted(_patients(examples))),
         support_scans=tuple(sorted({scan_key(e.scan) for e in examples})),
+        choice=choice.why if choice is not None else "",
     )
-    return AdaptedModel(learner.adapt(support), record, support)
+    return AdaptedModel(classifier, record, support)
 
 
 def save_model(model: AdaptedModel, path: Path) -> None:

@@ -87,6 +87,7 @@ def as_json(result: CohortResult, preface: Preface) -> str:
         "notice": NOTICE,
         "model": {
             "method": record.method,
+            "choice": record.choice,
             "weights": record.learner,
             "weights_sha256": record.learner_sha256,
             "support_sha256": record.support_sha256,

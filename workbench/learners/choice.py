@@ -151,7 +151,8 @@ def _clear(gains: npt.NDArray[np.float64], level: float) -> bool:
     n = len(gains)
     if n < 2 or level <= 0:
         return False
-    return float(gains.mean()) > max(1e-9, float(stats.t.ppf(1 - level, n - 1) * gains.std(ddof=1)) / n**0.5)
+    bound = float(stats.t.ppf(1 - level, n - 1)) * float(gains.std(ddof=1)) / n**0.5
+    return bool(gains.mean() > max(1e-9, bound))
 
 
 def untried(method: str, reason: str) -> Choice:
@@ -166,8 +167,9 @@ def _why(best: Score, first: Score, n: int) -> str:
             f"Adapts as {first.method}: it did best on other conditions, and {over} shows no other method "
             "to be clearly better here."
         )
+    here, there = f"{100 * best.accuracy:.0f} %", f"{100 * first.accuracy:.0f} %"
+    interval = f"95 % interval {100 * best.low:.0f} to {100 * best.high:.0f}"
     return (
-        f"Adapts as {best.method} instead of {first.method}: in {over} it is right in "
-        f"{100 * best.accuracy:.0f} % against {100 * first.accuracy:.0f} % (difference {100 * best.lead:.0f} points, 95 % interval "
-        f"{100 * best.low:.0f} to {100 * best.high:.0f})."
+        f"Adapts as {best.method} instead of {first.method}: in {over} it is right in {here} against {there} "
+        f"(difference {100 * best.lead:.0f} points, {interval})."
     )

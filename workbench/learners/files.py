@@ -80,6 +80,7 @@ class ClassifierRecord:
         support_patients, support_scans: keyed hashes of the patients and scans of the support, by which the
             installation that adapted the model refuses to evaluate it on them; see
             `workbench.adaptation.model`.
+        choice: one sentence on how the method was chosen, empty where it was given.
         notice: what it may be used for.
         kind, format: of the file.
     """
@@ -94,6 +95,7 @@ class ClassifierRecord:
     modality: str = "OT"
     support_patients: tuple[str, ...] = ()
     support_scans: tuple[str, ...] = ()
+    choice: str = ""
     notice: str = "For research use. Not for diagnostic use."
     kind: str = "classifier"
     format: int = FORMAT

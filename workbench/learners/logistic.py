@@ -69,7 +69,7 @@ def logistic_regressions(
         return values.transpose(1, 2).flatten(2)
 
     def gathered(values: Tensor) -> Tensor:
-        return values.unflatten(2, (subsets, way)).transpose(1, 2)
+        return values.reshape(views, -1, subsets, way).transpose(1, 2)
 
     new = torch.zeros(views, subsets, rank, way, dtype=torch.float64)
     new_bias = torch.zeros(views, subsets, 1, way, dtype=torch.float64)

@@ -11,12 +11,19 @@ from pathlib import Path
 from workbench.errors import ModelFileError
 
 DEFAULT = "general"
+DEFAULT_METHODS = {"general": "auto"}
+"""How shipped weights adapt unless a method is named, where that is not the method they were trained with."""
 _FOLDER = Path(__file__).parent
 
 
 def shipped() -> tuple[str, ...]:
     """Names of the weights that came with the package."""
     return tuple(sorted(p.stem for p in _FOLDER.glob("*.safetensors")))
+
+
+def default_method(name_or_path: str | Path, method: str | None = None) -> str | None:
+    """The method named, or else that of shipped weights; None for a file, which says itself how it adapts."""
+    return method or DEFAULT_METHODS.get(str(name_or_path))
 
 
 def find_weights(name_or_path: str | Path = DEFAULT, method: str | None = None) -> Path:
