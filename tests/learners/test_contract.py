@@ -33,11 +33,17 @@ METHODS = sorted(learners())
 
 def _trained(method: str) -> Learner:
     """A learner moved away from its initialisation, so that normaliser statistics are not trivial."""
+    return _trained_on(method, episodes=2, query=3, steps=5, rate=1e-2)
+
+
+def _trained_on(method: str, episodes: int, query: int, steps: int, rate: float) -> Learner:
     torch.manual_seed(0)
-    labelled = learners()[method].diet is Diet.LABELLED
-    learner = tiny_learner(method, options={"classes": 5} if labelled else {})
-    batch = labelled_batch(views=learner.views) if labelled else small_batch(episodes=2)
-    train_briefly(learner.train(), batch, steps=5)
+    diet = learners()[method].diet
+    learner = tiny_learner(method, options={"classes": 5} if diet is Diet.LABELLED else {})
+    if diet is Diet.EPISODES:
+        train_briefly(learner.train(), small_batch(episodes=episodes, query=query), steps, rate)
+    elif diet is Diet.LABELLED:
+        train_briefly(learner.train(), labelled_batch(views=learner.views), steps, rate)
     return learner
 
 
@@ -119,11 +125,7 @@ def test_one_channel_input(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_learns_an_easy_condition(method: str) -> None:
     """After a little meta-training, above chance (1/3) by a margin no luck explains."""
-    torch.manual_seed(0)
-    labelled = learners()[method].diet is Diet.LABELLED
-    learner = tiny_learner(method, options={"classes": 5} if labelled else {})
-    batch = labelled_batch(views=learner.views) if labelled else small_batch(episodes=4, query=5)
-    train_briefly(learner.train(), batch, steps=40, rate=3e-3)
+    learner = _trained_on(method, episodes=4, query=5, steps=40, rate=3e-3)
     spec = EpisodeSpec(ways=3, shots=5, queries=5)
     scores = evaluate_episodes(learner, striped_cohort(seed=5), spec, 20)
     assert scores.accuracy.mean() > 0.6
@@ -198,6 +200,13 @@ def test_unknown_methods_and_options_name_what_exists() -> None:
     with pytest.raises(PlanError, match="scal"):
         create("prototypical", spec.spec, spec.recipe, None, {"scal": 1.0})
     assert spec.recipe.size == SIZE
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if learners()[m].diet is Diet.NONE])
+def test_what_learns_nothing_from_other_conditions_says_so(method: str) -> None:
+    for batch in (small_batch(), labelled_batch()):
+        with pytest.raises(PlanError, match="nothing to train"):
+            tiny_learner(method).training_loss(batch)
 
 
 @pytest.mark.parametrize("method", METHODS)

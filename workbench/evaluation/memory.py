@@ -60,7 +60,7 @@ def features_of(
         progress: called with (images done, images).
     """
     learner = contestant.learner
-    if learner.spec.neck:
+    if learner.spec.neck and learner.reads_encoder:
         # Many methods stand on one frozen network; what they add to it is quickly computed.
         return Features(
             learner.features(torch.from_numpy(prepared(learner, cohort, digest, progress).images))
@@ -79,12 +79,12 @@ def prepared(
     """The cohort as the frozen part of a learner sees it (`Learner.prepare`), cached.
 
     Args:
-        learner: whose backbone has a neck; of any other, the cohort is returned as it is.
+        learner: whose backbone has a neck and takes part; of any other, the cohort is returned as it is.
         cohort: see there.
         digest: `cohort_digest` of it, if known.
         progress: called with (images done, images).
     """
-    if not learner.spec.neck or cohort.images.dtype != np.uint8:
+    if not learner.spec.neck or not learner.reads_encoder or cohort.images.dtype != np.uint8:
         return cohort
     place = _place("features", frozen_digest(learner), digest or cohort_digest(cohort))
     images = Pool([cohort]).images

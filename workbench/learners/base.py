@@ -41,6 +41,8 @@ class Diet(Enum):
 
     EPISODES = "episodes"
     LABELLED = "labelled"
+    NONE = "none"
+    """Nothing: the method learns from the support alone, and `training_loss` refuses every batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,11 @@ class Learner(pl.LightningModule, ABC):
         """Whether a reading depends on the other scans of the call; never so but in benchmarks."""
         return self.spec.normaliser == "transductive"
 
+    @property
+    def reads_encoder(self) -> bool:
+        """Whether the backbone takes part; of methods that do without it, nothing is prepared or cached."""
+        return True
+
     def prepare(self, images: Tensor) -> Tensor:
         """The part of the work on images that no training of this learner changes.
 
@@ -162,7 +169,7 @@ class Learner(pl.LightningModule, ABC):
         Returns:
             The images; where the backbone has a neck, float32 embeddings ``(n, dim)`` by its frozen network.
         """
-        if not self.spec.neck or images.is_floating_point():
+        if not self.spec.neck or not self.reads_encoder or images.is_floating_point():
             return images
         with frozen(self), torch.no_grad():
             parts = [self.backbone.prepare(self.recipe.normalise(c)) for c in torch.split(images, _CHUNK)]

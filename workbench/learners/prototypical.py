@@ -11,7 +11,7 @@ because embeddings of several hundred dimensions otherwise give probabilities of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.backbones import BackboneSpec
-from workbench.data.pool import LabelledBatch, MetaBatch
+from workbench.data.pool import LabelledBatch, MetaBatch, Task
 from workbench.imaging.recipe import Recipe
 from workbench.learners.base import Head, Learner, Loss, Optimisation, full_precision
 from workbench.learners.options import options
@@ -60,6 +60,21 @@ def squared_distances(queries: Tensor, centres: Tensor) -> Tensor:
     """Squared Euclidean distances ``(n, k)`` between rows of ``(n, d)`` and ``(k, d)``."""
     cross = queries @ centres.T
     return queries.square().sum(1, keepdim=True) - 2 * cross + centres.square().sum(1)
+
+
+def episodic_loss(embedded: MetaBatch, read: Callable[[Task], Tensor]) -> Loss:
+    """Mean over episodes of the mean negative log-probability of the queries (algorithm 1).
+
+    Args:
+        embedded: episodes with embeddings ``(n, d)`` in place of images.
+        read: the logits of an episode's queries.
+    """
+    losses, hits = [], []
+    for task in embedded.tasks():
+        logits = read(task)
+        losses.append(F.cross_entropy(logits, task.query_labels))
+        hits.append((logits.argmax(1) == task.query_labels).float().mean())
+    return Loss(torch.stack(losses).mean(), torch.stack(hits).mean())
 
 
 class PrototypeHead(Head):
@@ -124,13 +139,8 @@ class Prototypical(Learner):
     def training_loss(self, batch: MetaBatch | LabelledBatch) -> Loss:
         """Mean negative log-probability of the queries (algorithm 1), all episodes embedded at once."""
         assert isinstance(batch, MetaBatch)
-        embeddings = full_precision(self.embed(batch.images))
-        losses, hits = [], []
-        for number, way in enumerate(batch.ways):
-            mine = batch.episode == number
-            support, query = mine & batch.is_support, mine & ~batch.is_support
-            logits = self.fit(embeddings[support], batch.labels[support], way).logits(embeddings[query])
-            target = batch.labels[query]
-            losses.append(F.cross_entropy(logits, target))
-            hits.append((logits.argmax(1) == target).float().mean())
-        return Loss(torch.stack(losses).mean(), torch.stack(hits).mean())
+
+        def read(task: Task) -> Tensor:
+            return self.fit(task.support, task.support_labels, task.way).logits(task.query)
+
+        return episodic_loss(batch.with_images(full_precision(self.embed(batch.images))), read)

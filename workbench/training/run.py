@@ -26,6 +26,7 @@ from workbench.data.datamodule import EpisodeDataModule, Stream
 from workbench.data.procedural import procedural_cohorts
 from workbench.errors import PlanError
 from workbench.evaluation.memory import prepared
+from workbench.learners import learner_class
 from workbench.learners.base import Diet, Learner
 from workbench.learners.files import create, describe, load_learner, save_learner
 from workbench.training.checkpoints import SafetensorsCheckpointIO, native_bfloat16
@@ -69,6 +70,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     keep_freed_memory()
+    check_method(plan)
     check_split(plan)
     plan = _with_public_config(plan, start)
     training = training_cohorts(plan, data, progress) if conditions is None else list(conditions)
@@ -139,6 +141,19 @@ def _loggers(folder: Path) -> list[Logger]:
     """CSV and TensorBoard logs in ``metrics/0``, ``metrics/1``, ...: one for each start of the run."""
     part = str(len(list((folder / "metrics").glob("*"))))
     return [CSVLogger(folder, "metrics", part), TensorBoardLogger(folder, "metrics", part)]
+
+
+def check_method(plan: Plan) -> None:
+    """Refuse a plan whose method has nothing to meta-train.
+
+    Raises:
+        PlanError: naming the method; also if there is none of that name.
+    """
+    if learner_class(plan.method.name).diet is Diet.NONE:
+        raise PlanError(
+            f"{plan.name}: method {plan.method.name!r} learns from the labelled scans alone, so there is "
+            "nothing to meta-train. Name it when adapting or evaluating instead."
+        )
 
 
 def check_split(plan: Plan) -> None:
