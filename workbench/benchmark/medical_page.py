@@ -79,12 +79,13 @@ Made by `workbench benchmark medical --out RUN --tables docs/benchmarks` from
 
 
 def _choices(plan: MedicalPlan) -> str:
+    seen = f"- **Looked at before.** {plan.looks.strip()}\n" if plan.looks else ""
     if not plan.chosen_on:
-        return ""
+        return seen
     return f"""- **Not held out from choices.** Settings (parts of the encoder, regularisation, inner rates)
   were chosen earlier on {", ".join(plan.chosen_on)}.
   Their images took no part in the weights that are measured on them.
-"""
+{seen}"""
 
 
 def _range(value: int | tuple[int, int]) -> str:

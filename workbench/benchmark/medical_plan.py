@@ -120,6 +120,7 @@ class MedicalPlan(_Part):
         folds: conditions that are held out together.
         encoder, finishing, evaluation, rows: see there.
         chosen_on: conditions on which settings were chosen before; the page says so.
+        looks: what was seen of these conditions, and decided after it, before the figures were made.
         reference: label of the row that all others are compared with.
     """
 
@@ -131,6 +132,7 @@ class MedicalPlan(_Part):
     rows: tuple[RowPlan, ...]
     reference: str
     chosen_on: tuple[str, ...] = ()
+    looks: str = ""
 
     @model_validator(mode="after")
     def _whole(self) -> MedicalPlan:
