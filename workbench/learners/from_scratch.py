@@ -54,8 +54,8 @@ class FromScratchOptions:
 
     width: int = Field(default=16, ge=1)
     side: int = Field(default=32, ge=16)
-    learning_rate: float = Field(default=0.02, gt=0)
-    test_steps: int = Field(default=40, ge=1)
+    learning_rate: float = Field(default=0.03, gt=0)
+    test_steps: int = Field(default=30, ge=1)
     augment: bool = False
     seed: int = 0
 
