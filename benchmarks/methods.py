@@ -119,7 +119,7 @@ def measure(name: str, turns: int, threads: int) -> Cost:
     necked = create(name, spec, Recipe(size=64, channels=3))
     cached = Features(torch.nn.functional.normalize(torch.randn(WAY * SHOT, necked.backbone.dim), dim=1))
     on_neck = float("nan")
-    if necked.features(cached.values).shape == cached.values.shape:
+    if kind.diet is not Diet.NONE:  # what learns from the support alone has no frozen network
         on_neck = _median(lambda: necked.adapt(_support_of(cached)), turns)
     return Cost(
         method=name,

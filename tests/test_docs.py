@@ -18,12 +18,15 @@ import workbench.learners
 from tests.learners import test_contract
 from workbench.backbones import names as backbones
 from workbench.cli import app
+from workbench.cli_benchmark import app as benchmark_app
 from workbench.cli_data import app as data_app
 from workbench.data.card import Card
 from workbench.learners import learners
 from workbench.training.plan import Plan
 
 ROOT = Path(__file__).parents[1]
+GROUPS = {"data": data_app, "benchmark": benchmark_app}
+"""Commands that have commands of their own."""
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -77,9 +80,10 @@ def test_pages_name_no_machine(page: Path) -> None:
 
 def _commands() -> dict[str, TyperCommand]:
     """Every command by its words: ``adapt``, ``data check``, ..."""
-    groups = {"": typer.main.get_command(app), "data ": typer.main.get_command(data_app)}
+    groups = {"": app} | {f"{name} ": group for name, group in GROUPS.items()}
     found: dict[str, TyperCommand] = {}
-    for prefix, group in groups.items():
+    for prefix, typed in groups.items():
+        group = typer.main.get_command(typed)
         assert isinstance(group, TyperGroup)
         for name, command in group.commands.items():
             assert isinstance(command, TyperCommand)
@@ -104,9 +108,9 @@ def test_every_command_and_option_named_exists(page: Path) -> None:
         if words[0].startswith("-"):
             assert words[0] == "--help", f"{page.name}: workbench {words[0]}"
             continue
-        if words[0] == "COMMAND" or words in (["data"], ["data", "--help"]):
+        if words[0] == "COMMAND" or (words in ([words[0]], [words[0], "--help"]) and words[0] in GROUPS):
             continue
-        name = " ".join(words[:2]) if words[0] == "data" else words[0]
+        name = " ".join(words[:2]) if words[0] in GROUPS else words[0]
         assert name in known, f"{page.name}: workbench {name}"
         options = {option for p in known[name].params for option in (*p.opts, *p.secondary_opts)} | {"--help"}
         for word in words[1:]:
