@@ -62,7 +62,7 @@ class FineTuneOptions:
     scale: float = Field(default=10.0, gt=0)
     learn_scale: bool = False
     optimiser: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     head_learning_rate: float = Field(default=0.0, ge=0)
     test_steps: int = Field(default=50, ge=1)
     augment: bool = True
