@@ -23,7 +23,7 @@ from workbench.benchmark.omniglot import (
     run_all,
     training_plan,
 )
-from workbench.benchmark.omniglot_table import as_markdown, figures
+from workbench.benchmark.omniglot_table import as_markdown, figures, read_figures, write_tables
 from workbench.benchmark.results import Cell, Decided, Key, Results
 from workbench.data.episodes import EpisodeSampler
 from workbench.data.examples import Support
@@ -129,6 +129,26 @@ def test_a_cell_of_an_earlier_plan_is_not_passed_off_as_one_of_this(tmp_path: Pa
     longer = {**PLAN.runs, "b": PLAN.runs["b"].model_copy(update={"steps": 7})}
     changed = PLAN.model_copy(update={"runs": longer})
     assert next(f for f in figures(changed, results) if f.label == key.row).accuracy is None
+
+
+def test_figures_of_an_earlier_run_are_kept_where_the_same_plan_made_them(tmp_path: Path) -> None:
+    before, now, tables = Results(tmp_path / "before"), Results(tmp_path / "now"), tmp_path / "tables"
+    prototypes, maml = (next(iter(PLAN.keys(row))) for row in PLAN.rows[:2])
+    before.write(_cell(prototypes, PLAN.rows[0], (0.98, 0.984)))
+    before.write(_cell(maml, PLAN.rows[1], (1.0, 0.9)))
+    write_tables(PLAN, before, tables)
+    longer = {**PLAN.runs, "b": PLAN.runs["b"].model_copy(update={"steps": 7})}
+    changed = PLAN.model_copy(update={"runs": longer})
+    _, values = write_tables(changed, now, tables)
+    kept = {f.label: f for f in read_figures(changed, values)}
+    assert list(kept) == [prototypes.row]  # that of MAML was made by weights of another plan
+    assert kept[prototypes.row] in figures(PLAN, before)
+    other = PLAN.model_copy(update={"episodes": PLAN.episodes + 1})
+    assert read_figures(other, values) == ()
+    now.write(_cell(prototypes, PLAN.rows[0], (0.5, 0.7)))
+    assert next(f for f in figures(PLAN, now, read_figures(PLAN, values)) if f.label == prototypes.row) == (
+        next(f for f in figures(PLAN, now) if f.label == prototypes.row)
+    )
 
 
 def test_the_stored_figure_is_computed_again_from_the_stored_weights(shared: Path) -> None:
