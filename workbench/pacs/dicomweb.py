@@ -1,0 +1,328 @@
+"""An archive that speaks DICOMweb: QIDO-RS through dicomweb-client, WADO-RS and STOW-RS byte for byte.
+
+PS3.18 10.4 (retrieve), 10.5 (store), 10.6 (search).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+from dicomweb_client import DICOMwebClient
+from pydicom.dataset import Dataset
+
+from workbench.errors import PacsError
+from workbench.pacs.archive import (
+    Failure,
+    Limits,
+    Progress,
+    Query,
+    Retrieved,
+    Selection,
+    SeriesMatch,
+    Stored,
+    StudyMatch,
+    fits_series,
+    fits_study,
+    is_uid,
+    no_progress,
+)
+from workbench.pacs.arrivals import Arrivals
+from workbench.pacs.config import DicomWebSettings
+from workbench.pacs.credentials import credential
+from workbench.pacs.matches import (
+    INSTANCE_KEYS,
+    SERIES_KEYS,
+    STUDY_KEYS,
+    Instance,
+    by_number,
+    series_filters,
+    series_match,
+    study_filters,
+    study_match,
+)
+from workbench.pacs.multipart import boundary_of, first_part, one_part
+from workbench.pacs.part10 import Part10, chunks, read_part10
+
+# Both write addresses into their debug messages, and an address holds what was searched for.
+logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.CRITICAL)
+
+_ANY_SYNTAX = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+_BLOCK = 2**16
+_LOST_IN_A_ROW = 3
+"""After so many instances without an answer the archive is taken to be gone."""
+_MOST_ANSWERS = 100_000
+
+
+class DicomWebArchive:
+    """See `Archive`; the credential is fetched when the object is made.
+
+    Args:
+        name: in the archives file.
+        settings: see there.
+
+    Raises:
+        PacsError: the credential cannot be had.
+    """
+
+    def __init__(self, name: str, settings: DicomWebSettings) -> None:
+        self._name, self._settings = name, settings
+        self._session = _session(name, settings)
+        self._client = DICOMwebClient(settings.url, session=self._session, timeout=settings.timeout)
+        self._client.set_http_retry_params(retry=False)
+
+    @property
+    def name(self) -> str:
+        """See `Archive.name`."""
+        return self._name
+
+    def echo(self) -> None:
+        """See `Archive.echo`; DICOMweb has no echo, so one study is asked for."""
+        with self._speaking():
+            self._client.search_for_studies(fields=["StudyInstanceUID"], limit=1)
+
+    def find_studies(self, query: Query) -> tuple[StudyMatch, ...]:
+        """See `Archive.find_studies`."""
+        answers = self._search(
+            lambda offset: self._client.search_for_studies(
+                fields=list(STUDY_KEYS), search_filters=study_filters(query), limit=query.limit, offset=offset
+            ),
+            "StudyInstanceUID",
+            query.limit,
+        )
+        found = [match for match in map(study_match, answers) if fits_study(query, match)]
+        return tuple(sorted(found, key=lambda match: match.date, reverse=True)[: query.limit])
+
+    def find_series(self, query: Query) -> tuple[SeriesMatch, ...]:
+        """See `Archive.find_series`."""
+        answers = self._search(
+            lambda offset: self._client.search_for_series(
+                query.study,
+                fields=list(SERIES_KEYS),
+                search_filters=series_filters(query),
+                limit=query.limit,
+                offset=offset,
+            ),
+            "SeriesInstanceUID",
+            query.limit,
+        )
+        found = [series_match(answer, query.study) for answer in answers]
+        return tuple(sorted((one for one in found if fits_series(query, one)), key=by_number)[: query.limit])
+
+    def retrieve(
+        self,
+        selection: Selection,
+        folder: Path,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        progress: Progress = no_progress,
+    ) -> Retrieved:
+        """See `Archive.retrieve`."""
+        listing = self._instances(selection)
+        arrivals = Arrivals(self._name, listing, folder, limits, progress)
+        lost = 0
+        for instance in arrivals.wanted(listing):
+            reason = self._fetch(selection.study, instance, arrivals)
+            if arrivals.full:
+                break
+            lost = lost + 1 if reason == _NO_ANSWER else 0
+            if reason:
+                arrivals.fail(instance.uid, reason)
+            if lost == _LOST_IN_A_ROW:
+                break
+        return arrivals.result()
+
+    def store(self, files: Sequence[Path], progress: Progress = no_progress) -> Stored:
+        """See `Archive.store`."""
+        failed: list[Failure] = []
+        for done, path in enumerate(files, start=1):
+            part10 = read_part10(path)
+            reason = self._send(part10) if part10 else "It is not a DICOM file."
+            if reason:
+                failed.append(Failure(path.name, reason))
+            progress(done, len(files))
+        return Stored(len(files) - len(failed), tuple(failed))
+
+    def _instances(self, selection: Selection) -> list[Instance]:
+        query = Query(study=selection.study, limit=_MOST_ANSWERS)
+        wanted = [selection.series] if selection.series else [one.uid for one in self.find_series(query)]
+        listing: list[Instance] = []
+        for series in wanted:
+            answers = self._search(
+                lambda offset, series=series: self._client.search_for_instances(
+                    selection.study, series, fields=list(INSTANCE_KEYS), offset=offset
+                ),
+                "SOPInstanceUID",
+                _MOST_ANSWERS,
+            )
+            listing += [
+                Instance(series, str(answer.SOPInstanceUID), str(answer.get("SOPClassUID") or ""))
+                for answer in answers
+            ]
+        return listing
+
+    def _search(
+        self, ask: Callable[[int], list[dict[str, dict[str, Any]]]], key: str, limit: int
+    ) -> list[Dataset]:
+        """All answers, page by page: archives may return fewer than there are (PS3.18 8.3.4.4)."""
+        found: dict[str, Dataset] = {}
+        while len(found) < limit:
+            before = len(found)
+            with self._speaking():
+                for item in ask(before):
+                    answer = Dataset.from_json(item)
+                    # Addresses are made of UIDs, so nothing else may pass for one.
+                    if not is_uid(uid := str(answer[key].value)):
+                        raise ValueError("not a UID")
+                    found.setdefault(uid, answer)
+            if len(found) == before:
+                break
+        return list(found.values())
+
+    def _fetch(self, study: str, instance: Instance, arrivals: Arrivals) -> str:
+        """Retrieve one instance; why it could not be, or empty."""
+        address = f"{self._settings.url}/studies/{study}/series/{instance.series}/instances/{instance.uid}"
+        try:
+            with self._session.get(
+                address, headers={"Accept": _ANY_SYNTAX}, stream=True, timeout=self._settings.timeout
+            ) as response:
+                self._check_access(response)
+                if response.status_code != 200:
+                    return f"The archive answered {response.status_code} ({response.reason})."
+                boundary = boundary_of(response.headers.get("Content-Type", ""))
+                blocks = response.iter_content(_BLOCK)
+                path = arrivals.take(instance.uid, first_part(blocks, boundary) if boundary else blocks)
+        except requests.exceptions.SSLError:
+            raise self._tls_error() from None
+        except requests.RequestException:
+            return _NO_ANSWER
+        except ValueError:
+            return "What the archive sent is cut short or no DICOM object."
+        if path is not None:
+            sent = read_part10(path)
+            if sent is None or sent.instance != instance.uid:
+                arrivals.inbox.drop(path)
+                return "The archive sent something else."
+        return ""
+
+    def _send(self, file: Part10) -> str:
+        """Store one file; why it could not be, or empty."""
+        boundary = secrets.token_hex(16)
+        kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
+        with self._speaking():
+            response = self._session.post(
+                f"{self._settings.url}/studies",
+                data=one_part(chunks(file.path), boundary.encode()),
+                headers={"Content-Type": kind, "Accept": "application/dicom+json"},
+                timeout=self._settings.timeout,
+            )
+            self._check_access(response)
+            if response.status_code not in (200, 202, 409):
+                return f"The archive answered {response.status_code} ({response.reason})."
+            answer = Dataset.from_json(response.json()) if response.content else Dataset()
+        failures = answer.get("FailedSOPSequence") or []
+        if failures:
+            return f"The archive refused it (reason 0x{int(failures[0].get('FailureReason') or 0):04X})."
+        stored = [
+            str(one.get("ReferencedSOPInstanceUID")) for one in answer.get("ReferencedSOPSequence") or []
+        ]
+        if response.status_code == 409 or (stored and file.instance not in stored):
+            return "The archive did not store it."
+        return ""
+
+    def _check_access(self, response: requests.Response) -> None:
+        if response.status_code in (401, 403):
+            raise self._access_error(response.status_code)
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Turn what goes wrong between us and the archive into `PacsError`.
+
+        Causes are left out: their messages quote addresses, and an address holds what was searched for.
+        """
+        try:
+            yield
+        except requests.HTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            if status in (401, 403):
+                raise self._access_error(status) from None
+            if status == 404:
+                raise PacsError(
+                    self._name, "There is no DICOMweb service at its url (404).", "Check `url`."
+                ) from None
+            raise PacsError(
+                self._name, f"It answered {status}.", "Ask its administrator, or try again later."
+            ) from None
+        except requests.exceptions.SSLError:
+            raise self._tls_error() from None
+        except requests.Timeout:
+            raise PacsError(
+                self._name,
+                f"It did not answer within {self._settings.timeout:g} seconds.",
+                "Check `url` and the network, or raise `timeout`.",
+            ) from None
+        except requests.TooManyRedirects:
+            raise PacsError(
+                self._name, "It sends us to another address.", "Put the address it leads to into `url`."
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise PacsError(self._name, "What it answers is not DICOMweb.", "Check `url`.") from None
+        except requests.RequestException:
+            raise PacsError(
+                self._name, "It cannot be reached.", "Check `url`, the network, and whether it runs."
+            ) from None
+
+    def _access_error(self, status: int) -> PacsError:
+        if self._settings.auth == "none":
+            return PacsError(
+                self._name,
+                f"It asks who we are ({status}).",
+                "Give `auth` and `secret` in the archives file.",
+            )
+        return PacsError(
+            self._name,
+            f"It does not accept the credential ({status}).",
+            "Check what `secret` names, and what the account may do.",
+        )
+
+    def _tls_error(self) -> PacsError:
+        return PacsError(
+            self._name,
+            "The encrypted connection failed: its certificate is not trusted, or it wants one of ours.",
+            "Name the hospital's authority with `ca`, or our certificate with `certificate` and `key`.",
+        )
+
+
+_NO_ANSWER = "The archive gave no answer."
+
+
+def _session(name: str, settings: DicomWebSettings) -> requests.Session:
+    session = requests.Session()
+    # Neither .netrc nor proxy or certificate variables of the environment: the archives file says it all.
+    session.trust_env = False
+    session.max_redirects = 0
+    session.verify = str(settings.ca) if settings.ca else True
+    if settings.certificate and settings.key:
+        session.cert = (str(settings.certificate), str(settings.key))
+    for file in (settings.ca, settings.certificate, settings.key):
+        if file is not None and not file.is_file():
+            raise PacsError(
+                name, f"The file {file.name} is not there.", "Check `ca`, `certificate` and `key`."
+            )
+    if settings.secret is not None:
+        secret = credential(name, settings.secret)
+        if settings.auth == "basic":
+            user, colon, password = secret.partition(":")
+            if not colon:
+                raise PacsError(
+                    name, "The credential for basic is not of the form user:password.", "Store it so."
+                )
+            session.auth = (user, password)
+        else:
+            session.headers["Authorization"] = f"Bearer {secret}"
+    return session
