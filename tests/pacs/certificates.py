@@ -15,7 +15,7 @@ _DAY = dt.timedelta(days=1)
 
 
 def make(folder: Path) -> Path:
-    """Write ``ca.pem``; ``server.pem`` and ``client.pem`` with their ``.key``; ``both.pem`` of the server."""
+    """Write ``ca.pem``; ``server.pem`` and ``client.pem``, each with its ``.key``."""
     folder.mkdir(parents=True, exist_ok=True)
     key, name = ec.generate_private_key(ec.SECP256R1()), _name("test authority")
     ca = _builder(name, name, key.public_key())
@@ -37,8 +37,6 @@ def make(folder: Path) -> Path:
         )
         (folder / f"{who}.pem").write_bytes(pem)
         (folder / f"{who}.key").write_bytes(secret)
-        if who == "server":
-            (folder / "both.pem").write_bytes(secret + pem)
     return folder
 
 

@@ -34,19 +34,24 @@ def archives(orthanc: Orthanc, monkeypatch: pytest.MonkeyPatch) -> ArchivesFile:
     return described(orthanc)
 
 
-def described(server: Orthanc, **changes: object) -> ArchivesFile:
-    """The archives file of a server: ``web`` and ``dimse``."""
-    tls: dict[str, object] = {"tls": True, "ca": server.ca} if server.ca else {"tls": False}
+def described(server: Orthanc) -> ArchivesFile:
+    """The archives file of a server: ``web`` and ``dimse``, unencrypted."""
     web = {
         "kind": "dicomweb",
         "url": f"{server.url}/dicom-web",
         "auth": "basic",
         "secret": "env:TEST_PACS",
+        "tls": False,
     }
-    dimse = {"kind": "dimse", "host": "localhost", "port": server.dicom, "called": TITLE, "calling": OURS}
-    return ArchivesFile.model_validate(
-        {"archives": {"web": web | tls | changes, "dimse": dimse | tls | changes}}
-    )
+    dimse = {
+        "kind": "dimse",
+        "host": "localhost",
+        "port": server.dicom,
+        "called": TITLE,
+        "calling": OURS,
+        "tls": False,
+    }
+    return ArchivesFile.model_validate({"archives": {"web": web, "dimse": dimse}})
 
 
 @pytest.fixture(params=["web", "dimse"])

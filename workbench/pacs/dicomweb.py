@@ -301,8 +301,22 @@ class DicomWebArchive:
 _NO_ANSWER = "The archive gave no answer."
 
 
+class _Session(requests.Session):
+    """Leaves ``*`` as it is and writes a blank as ``%20``, both as RFC 3986 would have it.
+
+    dicomweb-client encodes queries as HTML forms do, and Orthanc's DICOMweb plug-in takes ``%2A`` literally.
+    """
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """See `requests.Session.prepare_request`."""
+        prepared = super().prepare_request(request)
+        address, mark, query = (prepared.url or "").partition("?")
+        prepared.url = address + mark + query.replace("%2A", "*").replace("+", "%20")
+        return prepared
+
+
 def _session(name: str, settings: DicomWebSettings) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     # Neither .netrc nor proxy or certificate variables of the environment: the archives file says it all.
     session.trust_env = False
     session.max_redirects = 0
