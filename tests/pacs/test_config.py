@@ -95,6 +95,9 @@ class _Keys(KeyringBackend):
     def get_password(self, service: str, username: str) -> str | None:
         return {("fewshot-workbench", "main"): "me:secret"}.get((service, username))
 
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise NotImplementedError
+
 
 def test_credentials_come_from_the_environment_or_the_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAIN_PACS", "me:other")
