@@ -15,6 +15,31 @@ from workbench.errors import PacsError
 from workbench.pacs.archive import Limits
 
 
+def make_private(name: str, folder: Path) -> None:
+    """Make a folder that only its owner can enter (0700).
+
+    Args:
+        name: whose it is, for messages.
+        folder: may be there if it is empty.
+
+    Raises:
+        PacsError: it is not empty, or cannot be made or made private.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise PacsError(
+                name,
+                f"The folder {folder.name} is not empty.",
+                "Choose a new one: patients must not be mixed.",
+            )
+        folder.chmod(0o700)
+    except OSError as error:
+        raise PacsError(
+            name, f"The folder {folder.name} cannot be made or made private.", "Choose another place."
+        ) from error
+
+
 class InboxFull(Exception):
     """A limit is reached; callers name the instance that no longer fits."""
 
@@ -37,19 +62,7 @@ class Inbox:
         self.bytes = 0
         self._taken = 0
         self._lock = Lock()
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise PacsError(
-                    name,
-                    f"The folder {folder.name} is not empty.",
-                    "Choose a new one: patients must not be mixed.",
-                )
-            folder.chmod(0o700)
-        except OSError as error:
-            raise PacsError(
-                name, f"The folder {folder.name} cannot be made or made private.", "Choose another place."
-            ) from error
+        make_private(name, folder)
 
     def write(self, chunks: Iterable[bytes]) -> Path:
         """Write one instance, whole or not at all.

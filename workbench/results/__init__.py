@@ -9,9 +9,11 @@ from workbench.results.overlay import overlay_capture
 from workbench.results.sources import SourcedScan, sourced_scans
 from workbench.results.statement import Algorithm, Statement, statement_of
 from workbench.results.structured_report import structured_report
+from workbench.results.write import Result, write_results
 
 __all__ = [
     "Algorithm",
+    "Result",
     "SourcedScan",
     "Statement",
     "diagnostic_report",
@@ -19,4 +21,5 @@ __all__ = [
     "sourced_scans",
     "statement_of",
     "structured_report",
+    "write_results",
 ]

@@ -1,7 +1,7 @@
 """A reading as a FHIR R4 DiagnosticReport, with its Observations and the algorithm as contained resources.
 
-http://hl7.org/fhir/R4/diagnosticreport.html and observation.html. Written by hand: three resources do not need
-a model of all of FHIR; the tests hold them to the published one.
+http://hl7.org/fhir/R4/diagnosticreport.html and observation.html. Written by hand: three resources do not
+need a model of all of FHIR; the tests hold them to the published one.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def diagnostic_report(
     }
     if report is not None:
         found["identifier"] = [{"system": _UID, "value": f"urn:oid:{report.SOPInstanceUID}"}]
-    return found
+    return found | about
 
 
 def _observation(

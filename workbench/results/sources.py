@@ -32,7 +32,7 @@ _FILLED = (
 """Required in a result and possibly empty (type 2)."""
 _COPIED = (
     *("IssuerOfPatientID", "StudyDescription", "PatientAge", "SpecificCharacterSet"),
-    *("BurnedInAnnotation", "PatientOrientation", "NumberOfFrames", "Rows", "Columns", "Modality"),
+    *("BurnedInAnnotation", "Laterality", "NumberOfFrames", "Rows", "Columns", "Modality"),
 )
 _TELLING = (
     *("EchoTime", "EchoNumbers", "DiffusionBValue", "AcquisitionNumber", "TemporalPositionIdentifier"),
