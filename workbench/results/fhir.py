@@ -40,11 +40,8 @@ def diagnostic_report(
         report: the structured report of the same reading, whose UID becomes an identifier.
     """
     first = headers[0]
-    subject = _subject(first)
-    study = _dated(first)
-    observations = [
-        _observation(n, one, statement, subject, study) for n, one in enumerate(statement.likelihoods)
-    ]
+    about = _subject(first) | _dated(first)
+    observations = [_observation(n, one, statement) | about for n, one in enumerate(statement.likelihoods)]
     found: Json = {
         "resourceType": "DiagnosticReport",
         # "healthcare research" among the purposes of use.
@@ -77,9 +74,7 @@ def diagnostic_report(
     return found | about
 
 
-def _observation(
-    number: int, likelihood: Likelihood, statement: Statement, subject: Json, study: Json
-) -> Json:
+def _observation(number: int, likelihood: Likelihood, statement: Statement) -> Json:
     """One class's probability; its interval where the reading has one."""
     code = own.class_code(likelihood.name)
     found: Json = {
