@@ -13,14 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydicom import config
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.valuerep import validate_value
 
 from workbench.errors import ScanRefused
 from workbench.imaging.archive import is_clutter
-from workbench.imaging.dicomfile import open_dicom
+from workbench.imaging.dicomfile import open_dicom, quiet
 from workbench.imaging.read import natural, read_scans
 from workbench.imaging.scan import Scan
 from workbench.learners.files import sha256_of
+from workbench.pacs.archive import is_uid
 
 Progress = Callable[[int, int], None]
 
@@ -130,20 +134,52 @@ def _made_of(digest: str, files: list[_File], digests: dict[Path, str]) -> list[
 
 def _opened(path: Path) -> _File:
     dataset = open_dicom(path, path.name).dataset
-    missing = [keyword for keyword in _REQUIRED if not dataset.get(keyword)]
-    if missing:
-        raise ScanRefused(
-            path.name, f"Its header lacks {', '.join(missing)}.", "Take the image from the archive again."
-        )
-    header = Dataset()
-    for keyword in (*_REQUIRED, *_COPIED):
-        if keyword in dataset:
-            setattr(header, keyword, dataset[keyword].value)
-    for keyword in _FILLED:
-        setattr(header, keyword, dataset.get(keyword) or None)
-    if header.PatientSex not in (None, "M", "F", "O"):
-        header.PatientSex = None
-    return _File(path, header, {keyword: str(dataset.get(keyword, "")) for keyword in _TELLING})
+    with quiet():
+        wrong = [keyword for keyword in _REQUIRED if not is_uid(str(dataset.get(keyword) or ""))]
+        if "PatientID" in dataset and _valid(dataset, "PatientID") != dataset.PatientID:
+            wrong.append("PatientID")
+        if wrong:
+            raise ScanRefused(
+                path.name,
+                f"Its header lacks a valid {', '.join(wrong)}.",
+                "Take the image from the archive again.",
+            )
+        header = Dataset()
+        for keyword in _REQUIRED:
+            setattr(header, keyword, str(dataset[keyword].value))
+        for keyword in _FILLED:
+            setattr(header, keyword, _valid(dataset, keyword))
+        for keyword in _COPIED:
+            if (value := _valid(dataset, keyword)) is not None:
+                setattr(header, keyword, value)
+        header.Modality = header.get("Modality", "OT")
+        return _File(path, header, {keyword: str(dataset.get(keyword, "")) for keyword in _TELLING})
+
+
+def _valid(dataset: Dataset, keyword: str) -> object:
+    """A value, or None where it is empty or breaks the rules of its kind (PS3.5 6.2): results keep to them.
+
+    Dates and times as ACR-NEMA wrote them (``1997.04.24``, ``14:04:38``) are written as DICOM does.
+    """
+    try:
+        value = dataset.get(keyword)
+    except (ValueError, TypeError, NotImplementedError):
+        return None
+    if value in (None, ""):
+        return None
+    kind = dictionary_VR(tag_for_keyword(keyword) or 0)
+    if kind in ("DA", "TM"):
+        value = str(value).replace("." if kind == "DA" else ":", "")
+    if keyword == "PatientSex" and value not in ("M", "F", "O"):
+        return None
+    if kind in ("IS", "US", "PN"):
+        return value
+    try:
+        for part in [value] if isinstance(value, str) else value:
+            validate_value(kind, str(part), config.RAISE)
+    except ValueError:
+        return None
+    return value
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from workbench.adaptation.model import AdaptedModel, other_modality
 from workbench.errors import ScanRefused
+from workbench.imaging.dicomfile import quiet
 from workbench.imaging.scan import Scan
 from workbench.results.fhir import diagnostic_report
 from workbench.results.overlay import overlay_capture
@@ -76,8 +77,17 @@ def write_results(
         if refusal := other_modality(model.record, found.scan, found.name):
             yield Result(found.name, None, refusal=refusal)
             continue
+        try:
+            # The library's warnings quote patients' names.
+            with quiet():
+                result = _write(model, model_sha256, found, folder / f"{number + 1:04d}", saliency)
+        except (ValueError, TypeError, AttributeError, KeyError):
+            reason = "Its header holds something that no valid result can be made of."
+            refusal = ScanRefused(found.name, reason, "Take the image from the archive again.")
+            yield Result(found.name, None, refusal=refusal)
+            continue
         number += 1
-        yield _write(model, model_sha256, found, folder / f"{number:04d}", saliency)
+        yield result
 
 
 def _write(
