@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +18,13 @@ from typer.testing import CliRunner, Result
 from tests.helpers import striped_cohort
 from tests.imaging.makers import ct, save
 from tests.pacs.conftest import PATIENT, made_series
-from tests.pacs.orthanc import PASSWORD, TITLE, USER, Orthanc
+from tests.pacs.orthanc import PASSWORD, TITLE, USER, Orthanc, free_port
 from tests.userfiles import weights_file
 from workbench.adaptation.model import load_model
 from workbench.cli import app
 from workbench.imaging.scan import Scan
 from workbench.learners.files import sha256_of
+from workbench.pacs import ArchivesFile, open_archive
 from workbench.results import write_results
 from workbench.results.statement import NOTICE
 
@@ -120,6 +124,31 @@ def test_results_are_private_and_carry_no_name_in_their_names(model: Path, tmp_p
     assert "Doe" not in done.output
 
 
+def test_no_warning_about_a_name_quotes_it(
+    model: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    (path,) = made_series(tmp_path / "series", slices=1)
+    image = dcmread(path)
+    image.PatientName = "Canary"
+    image.save_as(path)
+    done = run("results", str(model), str(path), "--out", str(tmp_path / "out"))
+    assert done.exit_code == 0
+    assert [one for one in recwarn if "Canary" in str(one.message)] == []
+
+
+def test_a_header_that_no_result_can_be_made_of_takes_no_other_down(model: Path, tmp_path: Path) -> None:
+    made_series(tmp_path / "series", study="79")
+    (path,) = made_series(tmp_path / "retired", slices=1, study="80")
+    image = dcmread(path)
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.6"
+    image.save_as(path)
+    done = run(
+        "results", str(model), str(tmp_path / "retired"), str(tmp_path / "series"), "-o", str(tmp_path / "o")
+    )
+    assert done.exit_code == 0
+    assert (tmp_path / "o" / "0001-report.dcm").is_file()
+
+
 def test_the_report_names_the_model_that_made_it(model: Path, weights: Path, tmp_path: Path) -> None:
     made_series(tmp_path / "series", study="74")
     run("results", str(model), str(tmp_path / "series"), "--out", str(tmp_path / "out"))
@@ -198,3 +227,33 @@ def test_listening_needs_a_receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     done = run("pacs", "listen", str(tmp_path / "in"))
     assert done.exit_code == 2
     assert "It has no [receiver]" in done.stderr
+
+
+def test_what_arrives_while_listening_is_counted(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "archives.toml").write_text(
+        f"""
+        [receiver]
+        calling = ["SENDER"]
+        port = {port}
+        tls = false
+        """
+    )
+    command = [sys.executable, "-m", "workbench.cli", "pacs", "listen", str(tmp_path / "in")]
+    variables = os.environ | {"WORKBENCH_ARCHIVES": str(tmp_path / "archives.toml")}
+    process = subprocess.Popen(
+        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert f"WORKBENCH listens on 127.0.0.1, port {port}" in process.stdout.readline()
+        settings = {"kind": "dimse", "host": "127.0.0.1", "port": port, "called": "WORKBENCH", "tls": False}
+        there = ArchivesFile.model_validate({"archives": {"us": settings | {"calling": "SENDER"}}})
+        assert open_archive("us", there).store(made_series(tmp_path / "sent")).count == 3
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+        assert "3 files received, 0 refused." in out
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -11,6 +11,7 @@ from tests.imaging.makers import asymmetric, ct, save, write_series
 from tests.pacs.conftest import made_series
 from tests.userfiles import picture
 from workbench.errors import ScanRefused
+from workbench.imaging.dicomfile import quiet
 from workbench.results.sources import SourcedScan, sourced_scans
 
 
@@ -72,3 +73,40 @@ def test_other_formats_have_no_study_to_go_into(tmp_path: Path) -> None:
     scans, refused = found_in(tmp_path)
     assert len(scans) == 1
     assert [refusal.source for refusal in refused] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("StudyInstanceUID", "05fa52"), ("SOPInstanceUID", "1.2.x"), ("PatientID", "X" * 80)],
+)
+def test_an_identifier_that_breaks_the_rules_is_refused_and_not_quoted(
+    tmp_path: Path, keyword: str, value: str
+) -> None:
+    with quiet():
+        image = ct(asymmetric()[0])
+        setattr(image, keyword, value)
+        save(image, tmp_path / "image.dcm")
+    scans, (refusal,) = found_in(tmp_path)
+    assert scans == []
+    assert keyword in refusal.reason
+    assert value not in str(refusal)
+
+
+def test_other_values_that_break_the_rules_are_left_empty_or_mended(tmp_path: Path) -> None:
+    with quiet():
+        image = ct(asymmetric()[0])
+        image.StudyTime, image.StudyDate, image.StudyID = "14:04:38", "1997.04.24", "X" * 40
+        image.PatientSex, image.PatientAge = "female", "22 years"
+        save(image, tmp_path / "image.dcm")
+    (scan,), _ = found_in(tmp_path)
+    (header,) = scan.headers
+    assert (header.StudyTime, header.StudyDate) == ("140438", "19970424")
+    assert (header.StudyID, header.PatientSex, header.get("PatientAge")) == (None, None, None)
+
+
+def test_no_warning_quotes_a_name(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    image = ct(asymmetric()[0])
+    image.PatientName = "Canary"
+    save(image, tmp_path / "image.dcm")
+    found_in(tmp_path)
+    assert [str(one.message) for one in recwarn if "Canary" in str(one.message)] == []
