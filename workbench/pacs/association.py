@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
+from pynetdicom.events import EventHandlerType
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
@@ -45,7 +46,7 @@ def associated(
     tls: ssl.SSLContext | None,
     contexts: Sequence[PresentationContext],
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
-    handlers: Sequence[tuple[object, ...]] = (),
+    handlers: Sequence[EventHandlerType] = (),
 ) -> Iterator[Association]:
     """An established association, released at the end.
 
@@ -88,7 +89,7 @@ def _refusal(
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
         unknown = ("It refuses the association.", "Ask its administrator whether {calling} may connect.")
-        reason, fix = _REJECTIONS.get((answer.result_source, answer.diagnostic), unknown)
+        reason, fix = _REJECTIONS.get((answer.result_source or 0, answer.diagnostic or 0), unknown)
         return PacsError(name, reason, fix.format(calling=settings.calling))
     if answer is not None and association.rejected_contexts and not association.accepted_contexts:
         return no_context(name, "any of the services asked for")

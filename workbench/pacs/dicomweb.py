@@ -17,6 +17,7 @@ from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
 
 from workbench.errors import PacsError
+from workbench.imaging.dicomfile import quiet
 from workbench.pacs.archive import (
     Failure,
     Limits,
@@ -87,6 +88,7 @@ class DicomWebArchive:
         with self._speaking():
             self._client.search_for_studies(fields=["StudyInstanceUID"], limit=1)
 
+    @quiet()
     def find_studies(self, query: Query) -> tuple[StudyMatch, ...]:
         """See `Archive.find_studies`."""
         answers = self._search(
@@ -99,6 +101,7 @@ class DicomWebArchive:
         found = [match for match in map(study_match, answers) if fits_study(query, match)]
         return tuple(sorted(found, key=lambda match: match.date, reverse=True)[: query.limit])
 
+    @quiet()
     def find_series(self, query: Query) -> tuple[SeriesMatch, ...]:
         """See `Archive.find_series`."""
         answers = self._search(
@@ -115,6 +118,7 @@ class DicomWebArchive:
         found = [series_match(answer, query.study) for answer in answers]
         return tuple(sorted((one for one in found if fits_series(query, one)), key=by_number)[: query.limit])
 
+    @quiet()
     def retrieve(
         self,
         selection: Selection,
@@ -137,6 +141,7 @@ class DicomWebArchive:
                 break
         return arrivals.result()
 
+    @quiet()
     def store(self, files: Sequence[Path], progress: Progress = no_progress) -> Stored:
         """See `Archive.store`."""
         failed: list[Failure] = []
@@ -151,20 +156,20 @@ class DicomWebArchive:
     def _instances(self, selection: Selection) -> list[Instance]:
         query = Query(study=selection.study, limit=_MOST_ANSWERS)
         wanted = [selection.series] if selection.series else [one.uid for one in self.find_series(query)]
-        listing: list[Instance] = []
-        for series in wanted:
-            answers = self._search(
-                lambda offset, series=series: self._client.search_for_instances(
-                    selection.study, series, fields=list(INSTANCE_KEYS), offset=offset
-                ),
-                "SOPInstanceUID",
-                _MOST_ANSWERS,
-            )
-            listing += [
-                Instance(series, str(answer.SOPInstanceUID), str(answer.get("SOPClassUID") or ""))
-                for answer in answers
-            ]
-        return listing
+        return [instance for series in wanted for instance in self._of_series(selection.study, series)]
+
+    def _of_series(self, study: str, series: str) -> list[Instance]:
+        answers = self._search(
+            lambda offset: self._client.search_for_instances(
+                study, series, fields=list(INSTANCE_KEYS), offset=offset
+            ),
+            "SOPInstanceUID",
+            _MOST_ANSWERS,
+        )
+        return [
+            Instance(series, str(answer.SOPInstanceUID), str(answer.get("SOPClassUID") or ""))
+            for answer in answers
+        ]
 
     def _search(
         self, ask: Callable[[int], list[dict[str, dict[str, Any]]]], key: str, limit: int

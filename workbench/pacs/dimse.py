@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
 from pynetdicom import build_context, build_role, evt
 from pynetdicom.association import Association
-from pynetdicom.events import Event
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
@@ -24,6 +24,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from workbench.errors import PacsError
+from workbench.imaging.dicomfile import quiet
 from workbench.pacs.archive import (
     Failure,
     Limits,
@@ -58,7 +59,7 @@ from workbench.pacs.sopclasses import STORAGE, TRANSFER_SYNTAXES
 from workbench.pacs.tls import client_context
 
 FIND, GET = StudyRootQueryRetrieveInformationModelFind, StudyRootQueryRetrieveInformationModelGet
-_QUERY_SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+_QUERY_SYNTAXES: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 _FEW_SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless)
 """Asked for where the archive does not say which classes a series holds: every class has to fit in."""
 _SUCCESS, _PENDING, _WARNINGS = 0x0000, (0xFF00, 0xFF01), (0xB000, 0xB006, 0xB007)
@@ -102,6 +103,7 @@ class DimseArchive:
                     self._name, f"It answers the echo with 0x{status:04X}.", "Ask its administrator."
                 )
 
+    @quiet()
     def find_studies(self, query: Query) -> tuple[StudyMatch, ...]:
         """See `Archive.find_studies`."""
         wanted = dict.fromkeys(STUDY_KEYS, "") | study_filters(query)
@@ -112,12 +114,14 @@ class DimseArchive:
         ]
         return tuple(sorted(found, key=lambda match: match.date, reverse=True)[: query.limit])
 
+    @quiet()
     def find_series(self, query: Query) -> tuple[SeriesMatch, ...]:
         """See `Archive.find_series`."""
         wanted = {"StudyInstanceUID": query.study} | dict.fromkeys(SERIES_KEYS, "") | series_filters(query)
         found = [series_match(answer, query.study) for answer in self._find("SERIES", wanted, query.limit)]
         return tuple(sorted((one for one in found if fits_series(query, one)), key=by_number)[: query.limit])
 
+    @quiet()
     def retrieve(
         self,
         selection: Selection,
@@ -135,6 +139,7 @@ class DimseArchive:
                 self._get(selection.study, series, wanted, len(wanted) == len(of_series), arrivals)
         return arrivals.result()
 
+    @quiet()
     def store(self, files: Sequence[Path], progress: Progress = no_progress) -> Stored:
         """See `Archive.store`."""
         failed: list[Failure] = []
@@ -161,7 +166,7 @@ class DimseArchive:
         self,
         contexts: Sequence[PresentationContext],
         roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
-        handlers: Sequence[tuple[object, ...]] = (),
+        handlers: Sequence[EventHandlerType] = (),
     ) -> AbstractContextManager[Association]:
         return associated(self._name, self._settings, self._tls, contexts, roles, handlers)
 
@@ -266,12 +271,13 @@ class _Received:
         self._arrivals = arrivals
         self._pending = 0
 
-    def handlers(self) -> list[tuple[Any, ...]]:
+    def handlers(self) -> list[EventHandlerType]:
         """For the association."""
         return [(evt.EVT_C_STORE, self._store), (evt.EVT_DATA_RECV, self._count)]
 
     def _store(self, event: Event) -> int:
         self._pending = 0
+        assert isinstance(event.request, C_STORE)
         uid = str(event.request.AffectedSOPInstanceUID)
         if self._arrivals.take(uid, [event.encoded_dataset()]) is not None:
             return _SUCCESS

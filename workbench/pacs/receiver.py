@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
-from pynetdicom.events import Event
+from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from workbench.errors import PacsError
@@ -45,7 +44,7 @@ class Receiver:
         self._arrived = arrived
         self._pending: dict[int, int] = {}
 
-    def handlers(self) -> list[tuple[Any, ...]]:
+    def handlers(self) -> list[EventHandlerType]:
         """For the server."""
         return [
             (evt.EVT_C_STORE, self._store),
@@ -110,4 +109,5 @@ def listening(
     try:
         yield receiver
     finally:
-        server.shutdown()
+        if server is not None:
+            server.shutdown()

@@ -85,7 +85,7 @@ def overlay_capture(
     )
     if orientation is None:
         # Required, and empty where it is not known (PS3.3 C.7.6.1): nothing is guessed.
-        capture.PatientOrientation = None
+        capture.PatientOrientation = []
     # Required of parts of the body that come in pairs, and empty where it is not known (C.7.3.1).
     capture.Laterality = first.get("Laterality")
     capture.DerivationDescription = f"{_PROOF} {statement.sentences[0]}"
