@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from workbench.pacs.association import MOST_CONTEXTS
+from workbench.pacs.cget import FEW_SYNTAXES
 from workbench.pacs.config import ReceiverSettings
-from workbench.pacs.dimse import _FEW_SYNTAXES
 from workbench.pacs.matches import INSTANCE_KEYS, SERIES_KEYS, STUDY_KEYS
 from workbench.pacs.sopclasses import IMAGES, RESULTS, STORAGE, TRANSFER_SYNTAXES
 from workbench.results.codes import PRIVATE, SCHEME
@@ -46,7 +46,7 @@ def test_search_keys_are_those_of_the_code() -> None:
 
 
 def test_contexts_for_unknown_classes_fit_into_one_association() -> None:
-    assert len(STORAGE) * len(_FEW_SYNTAXES) + 1 <= MOST_CONTEXTS
+    assert len(STORAGE) * len(FEW_SYNTAXES) + 1 <= MOST_CONTEXTS
 
 
 def test_numbers_in_the_text_are_those_of_the_code() -> None:

@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
@@ -171,3 +171,25 @@ def test_an_instance_that_passes_every_limit_is_broken_off(tmp_path: Path) -> No
         found = archive.retrieve(Selection(STUDY, f"{STUDY}.1"), tmp_path / "in", Limits(bytes=10_000))
     assert found.files == ()
     assert "no longer fits" in found.failed[0].reason
+
+
+def test_an_archive_that_goes_away_while_files_are_sent(tmp_path: Path) -> None:
+    """What it has taken is counted, and the rest is named with the reason."""
+    taken: list[str] = []
+
+    def store(event: evt.Event) -> int:
+        if taken:
+            event.assoc.abort()
+        taken.append(str(event.request.AffectedSOPInstanceUID))
+        return 0
+
+    entity, port = AE("ANY"), free_port()
+    entity.add_supported_context(CTImageStorage, ExplicitVRLittleEndian)
+    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    try:
+        done = open_archive("it", dimse(port)).store(made_series(tmp_path))
+    finally:
+        server.shutdown()
+    assert done.count == 1
+    assert [failure.what for failure in done.failed] == ["slice1.dcm", "slice2.dcm"]
+    assert all("broke off" in failure.reason for failure in done.failed)

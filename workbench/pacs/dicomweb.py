@@ -5,10 +5,8 @@ PS3.18 10.4 (retrieve), 10.5 (store), 10.6 (search).
 
 from __future__ import annotations
 
-import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +33,6 @@ from workbench.pacs.archive import (
 )
 from workbench.pacs.arrivals import Arrivals
 from workbench.pacs.config import DicomWebSettings
-from workbench.pacs.credentials import credential
 from workbench.pacs.matches import (
     INSTANCE_KEYS,
     SERIES_KEYS,
@@ -49,16 +46,14 @@ from workbench.pacs.matches import (
 )
 from workbench.pacs.multipart import boundary_of, first_part, one_part
 from workbench.pacs.part10 import Part10, chunks, read_part10
-
-# Both write addresses into their debug messages, and an address holds what was searched for.
-logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL)
-logging.getLogger("urllib3.connectionpool").setLevel(logging.CRITICAL)
+from workbench.pacs.session import access_error, open_session, speaking, tls_error
 
 _ANY_SYNTAX = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _BLOCK = 2**16
 _LOST_IN_A_ROW = 3
 """After so many instances without an answer the archive is taken to be gone."""
 _MOST_ANSWERS = 100_000
+_NO_ANSWER = "The archive gave no answer."
 
 
 class DicomWebArchive:
@@ -74,7 +69,7 @@ class DicomWebArchive:
 
     def __init__(self, name: str, settings: DicomWebSettings) -> None:
         self._name, self._settings = name, settings
-        self._session = _session(name, settings)
+        self._session = open_session(name, settings)
         self._client = DICOMwebClient(settings.url, session=self._session, timeout=settings.timeout)
         self._client.set_http_retry_params(retry=False)
 
@@ -85,7 +80,7 @@ class DicomWebArchive:
 
     def echo(self) -> None:
         """See `Archive.echo`; DICOMweb has no echo, so one study is asked for."""
-        with self._speaking():
+        with speaking(self._name, self._settings):
             self._client.search_for_studies(fields=["StudyInstanceUID"], limit=1)
 
     @quiet()
@@ -131,7 +126,12 @@ class DicomWebArchive:
         arrivals = Arrivals(self._name, listing, folder, limits, progress)
         lost = 0
         for instance in arrivals.wanted(listing):
-            reason = self._fetch(selection.study, instance, arrivals)
+            try:
+                reason = self._fetch(selection.study, instance, arrivals)
+            except PacsError:
+                if arrivals.inbox.files:
+                    break
+                raise
             if arrivals.full:
                 break
             lost = lost + 1 if reason == _NO_ANSWER else 0
@@ -147,7 +147,14 @@ class DicomWebArchive:
         failed: list[Failure] = []
         for done, path in enumerate(files, start=1):
             part10 = read_part10(path)
-            reason = self._send(part10) if part10 else "It is not a DICOM file."
+            try:
+                reason = self._send(part10) if part10 else "It is not a DICOM file."
+            except PacsError as error:
+                # What is stored already must not be forgotten over the rest.
+                if done - 1 == len(failed):
+                    raise
+                failed += [Failure(left.name, error.reason) for left in files[done - 1 :]]
+                break
             if reason:
                 failed.append(Failure(path.name, reason))
             progress(done, len(files))
@@ -178,7 +185,7 @@ class DicomWebArchive:
         found: dict[str, Dataset] = {}
         while len(found) < limit:
             before = len(found)
-            with self._speaking():
+            with speaking(self._name, self._settings):
                 for item in ask(before):
                     answer = Dataset.from_json(item)
                     # Addresses are made of UIDs, so nothing else may pass for one.
@@ -203,7 +210,7 @@ class DicomWebArchive:
                 blocks = response.iter_content(_BLOCK)
                 path = arrivals.take(instance.uid, first_part(blocks, boundary) if boundary else blocks)
         except requests.exceptions.SSLError:
-            raise self._tls_error() from None
+            raise tls_error(self._name) from None
         except requests.RequestException:
             return _NO_ANSWER
         except ValueError:
@@ -219,7 +226,7 @@ class DicomWebArchive:
         """Store one file; why it could not be, or empty."""
         boundary = secrets.token_hex(16)
         kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
-        with self._speaking():
+        with speaking(self._name, self._settings):
             response = self._session.post(
                 f"{self._settings.url}/studies",
                 data=one_part(chunks(file.path), boundary.encode()),
@@ -242,106 +249,4 @@ class DicomWebArchive:
 
     def _check_access(self, response: requests.Response) -> None:
         if response.status_code in (401, 403):
-            raise self._access_error(response.status_code)
-
-    @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """Turn what goes wrong between us and the archive into `PacsError`.
-
-        Causes are left out: their messages quote addresses, and an address holds what was searched for.
-        """
-        try:
-            yield
-        except requests.HTTPError as error:
-            status = error.response.status_code if error.response is not None else 0
-            if status in (401, 403):
-                raise self._access_error(status) from None
-            if status == 404:
-                raise PacsError(
-                    self._name, "There is no DICOMweb service at its url (404).", "Check `url`."
-                ) from None
-            raise PacsError(
-                self._name, f"It answered {status}.", "Ask its administrator, or try again later."
-            ) from None
-        except requests.exceptions.SSLError:
-            raise self._tls_error() from None
-        except requests.Timeout:
-            raise PacsError(
-                self._name,
-                f"It did not answer within {self._settings.timeout:g} seconds.",
-                "Check `url` and the network, or raise `timeout`.",
-            ) from None
-        except requests.TooManyRedirects:
-            raise PacsError(
-                self._name, "It sends us to another address.", "Put the address it leads to into `url`."
-            ) from None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise PacsError(self._name, "What it answers is not DICOMweb.", "Check `url`.") from None
-        except requests.RequestException:
-            raise PacsError(
-                self._name, "It cannot be reached.", "Check `url`, the network, and whether it runs."
-            ) from None
-
-    def _access_error(self, status: int) -> PacsError:
-        if self._settings.auth == "none":
-            return PacsError(
-                self._name,
-                f"It asks who we are ({status}).",
-                "Give `auth` and `secret` in the archives file.",
-            )
-        return PacsError(
-            self._name,
-            f"It does not accept the credential ({status}).",
-            "Check what `secret` names, and what the account may do.",
-        )
-
-    def _tls_error(self) -> PacsError:
-        return PacsError(
-            self._name,
-            "The encrypted connection failed: its certificate is not trusted, or it wants one of ours.",
-            "Name the hospital's authority with `ca`, or our certificate with `certificate` and `key`.",
-        )
-
-
-_NO_ANSWER = "The archive gave no answer."
-
-
-class _Session(requests.Session):
-    """Leaves ``*`` as it is and writes a blank as ``%20``, both as RFC 3986 would have it.
-
-    dicomweb-client encodes queries as HTML forms do, and Orthanc's DICOMweb plug-in takes ``%2A`` literally.
-    """
-
-    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """See `requests.Session.prepare_request`."""
-        prepared = super().prepare_request(request)
-        address, mark, query = (prepared.url or "").partition("?")
-        prepared.url = address + mark + query.replace("%2A", "*").replace("+", "%20")
-        return prepared
-
-
-def _session(name: str, settings: DicomWebSettings) -> requests.Session:
-    session = _Session()
-    # Neither .netrc nor proxy or certificate variables of the environment: the archives file says it all.
-    session.trust_env = False
-    session.max_redirects = 0
-    session.verify = str(settings.ca) if settings.ca else True
-    if settings.certificate and settings.key:
-        session.cert = (str(settings.certificate), str(settings.key))
-    for file in (settings.ca, settings.certificate, settings.key):
-        if file is not None and not file.is_file():
-            raise PacsError(
-                name, f"The file {file.name} is not there.", "Check `ca`, `certificate` and `key`."
-            )
-    if settings.secret is not None:
-        secret = credential(name, settings.secret)
-        if settings.auth == "basic":
-            user, colon, password = secret.partition(":")
-            if not colon:
-                raise PacsError(
-                    name, "The credential for basic is not of the form user:password.", "Store it so."
-                )
-            session.auth = (user, password)
-        else:
-            session.headers["Authorization"] = f"Bearer {secret}"
-    return session
+            raise access_error(self._name, self._settings, response.status_code)

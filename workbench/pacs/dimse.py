@@ -10,11 +10,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
-from pynetdicom import build_context, build_role, evt
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import build_context
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.events import Event, EventHandlerType
+from pynetdicom.events import EventHandlerType
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
@@ -42,6 +41,7 @@ from workbench.pacs.archive import (
 )
 from workbench.pacs.arrivals import Arrivals
 from workbench.pacs.association import MOST_CONTEXTS, associated, broken, no_context
+from workbench.pacs.cget import Received, proposal
 from workbench.pacs.config import DimseSettings
 from workbench.pacs.matches import (
     INSTANCE_KEYS,
@@ -55,21 +55,19 @@ from workbench.pacs.matches import (
     study_match,
 )
 from workbench.pacs.part10 import Part10, read_part10
-from workbench.pacs.sopclasses import STORAGE, TRANSFER_SYNTAXES
 from workbench.pacs.tls import client_context
 
 FIND, GET = StudyRootQueryRetrieveInformationModelFind, StudyRootQueryRetrieveInformationModelGet
 _QUERY_SYNTAXES: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-_FEW_SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless)
-"""Asked for where the archive does not say which classes a series holds: every class has to fit in."""
 _SUCCESS, _PENDING, _WARNINGS = 0x0000, (0xFF00, 0xFF01), (0xB000, 0xB006, 0xB007)
-_OUT_OF_RESOURCES, _NOT_ASKED_FOR = 0xA700, 0xA900
+_CANCELLED = 0xFE00
 _REFUSALS = {
     0xA700: "it is full",
     0xA900: "it does not match its SOP class",
     0x0122: "it does not take its SOP class",
 }
-_MOST_ANSWERS = 100_000
+_MOST_ANSWERS, _AT_ONCE = 100_000, 500
+"""Answers of one search; instances named in one C-GET, as a list of UIDs holds 64 KiB."""
 
 
 class DimseArchive:
@@ -135,8 +133,17 @@ class DimseArchive:
         for series in dict.fromkeys(instance.series for instance in listing):
             of_series = [instance for instance in listing if instance.series == series]
             wanted = arrivals.wanted(of_series)
-            if wanted and not arrivals.full:
-                self._get(selection.study, series, wanted, len(wanted) == len(of_series), arrivals)
+            whole = len(wanted) == len(of_series)
+            size = len(wanted) if whole else _AT_ONCE
+            try:
+                for at in range(0, len(wanted), size):
+                    if not arrivals.full:
+                        self._get(selection.study, series, wanted[at : at + size], whole, arrivals)
+            except PacsError:
+                # What has arrived is kept; the rest is named as missing.
+                if not arrivals.inbox.files:
+                    raise
+                break
         return arrivals.result()
 
     @quiet()
@@ -152,14 +159,22 @@ class DimseArchive:
                 known.append(part10)
         done = len(failed)
         for batch in _batches(known):
-            pairs = dict.fromkeys((file.sop_class, file.transfer_syntax) for file in batch)
-            with self._associated([build_context(*pair) for pair in pairs]) as association:
-                for file in batch:
-                    reason = self._send(association, file)
-                    if reason:
-                        failed.append(Failure(file.path.name, reason))
-                    done += 1
-                    progress(done, len(files))
+            left = list(batch)
+            try:
+                pairs = dict.fromkeys((file.sop_class, file.transfer_syntax) for file in batch)
+                with self._associated([build_context(*pair) for pair in pairs]) as association:
+                    for file in batch:
+                        if reason := self._send(association, file):
+                            failed.append(Failure(file.path.name, reason))
+                        left.remove(file)
+                        done += 1
+                        progress(done, len(files))
+            except PacsError as error:
+                # What is stored already must not be forgotten over the rest.
+                if done == len(failed):
+                    raise
+                failed += [Failure(file.path.name, error.reason) for file in left]
+                done += len(left)
         return Stored(len(files) - len(failed), tuple(failed))
 
     def _associated(
@@ -178,20 +193,19 @@ class DimseArchive:
             for status, answer in association.send_c_find(identifier, FIND):
                 code = self._code(status)
                 if code not in _PENDING:
-                    if code != _SUCCESS:
+                    if code not in (_SUCCESS, _CANCELLED):
                         raise PacsError(
                             self._name,
                             f"It refuses the search (0x{code:04X}).",
                             "Search for less, or by other keys.",
                         )
                     return
-                if answer is not None:
-                    yield answer
-                    found += 1
+                if answer is None or found >= limit:
+                    continue
+                yield answer
+                found += 1
                 if found == limit:
-                    # What is still under way is not waited for.
-                    association.abort()
-                    return
+                    association.send_c_cancel(1, query_model=FIND)
 
     def _code(self, status: Dataset) -> int:
         if "Status" not in status:
@@ -214,21 +228,14 @@ class DimseArchive:
         self, study: str, series: str, wanted: Sequence[Instance], whole: bool, arrivals: Arrivals
     ) -> None:
         """Retrieve one series (PS3.4 C.4.3); what does not come is left open in `arrivals`."""
-        classes = [UID(one) for one in dict.fromkeys(instance.sop_class for instance in wanted)]
-        known = all(classes)
-        contexts = [
-            build_context(one, syntax)
-            for one in (classes if known else STORAGE)
-            for syntax in (TRANSFER_SYNTAXES if known else _FEW_SYNTAXES)
-        ]
-        roles = [build_role(one, scp_role=True) for one in (classes if known else STORAGE)]
+        contexts, roles = proposal(wanted)
         keys = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
         identifier = _identifier("SERIES", keys)
         if not whole:
             identifier = _identifier("IMAGE", keys | {"SOPInstanceUID": "\\".join(one.uid for one in wanted)})
-        received = _Received(arrivals)
+        received = Received(arrivals)
         with self._associated(
-            [build_context(GET, _QUERY_SYNTAXES), *contexts[: MOST_CONTEXTS - 1]], roles, received.handlers()
+            [build_context(GET, _QUERY_SYNTAXES), *contexts], roles, received.handlers()
         ) as association:
             if not any(context.abstract_syntax == GET for context in association.accepted_contexts):
                 raise no_context(self._name, "C-GET")
@@ -262,33 +269,6 @@ class DimseArchive:
         if code == _SUCCESS or code in _WARNINGS:
             return ""
         return f"The archive refused it: {_REFUSALS.get(code, 'no reason is given')} (0x{code:04X})."
-
-
-class _Received:
-    """Takes what the archive sends during a C-GET, and breaks off what passes every limit."""
-
-    def __init__(self, arrivals: Arrivals) -> None:
-        self._arrivals = arrivals
-        self._pending = 0
-
-    def handlers(self) -> list[EventHandlerType]:
-        """For the association."""
-        return [(evt.EVT_C_STORE, self._store), (evt.EVT_DATA_RECV, self._count)]
-
-    def _store(self, event: Event) -> int:
-        self._pending = 0
-        assert isinstance(event.request, C_STORE)
-        uid = str(event.request.AffectedSOPInstanceUID)
-        if self._arrivals.take(uid, [event.encoded_dataset()]) is not None:
-            return _SUCCESS
-        return _OUT_OF_RESOURCES if self._arrivals.full else _NOT_ASKED_FOR
-
-    def _count(self, event: Event) -> None:
-        """An instance is held in memory until it is whole, so its size is watched as it comes."""
-        self._pending += len(event.data)
-        if self._pending > self._arrivals.inbox.limits.bytes + 2**20:
-            self._arrivals.full = True
-            event.assoc.abort(block=False)
 
 
 def _identifier(level: str, keys: dict[str, str]) -> Dataset:
