@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from workbench.cli_output import Format, bar, check_place, listed
+from workbench.cli_results import results
 from workbench.errors import WorkbenchError
 from workbench.evaluation.plaintext import NOTICE
 
@@ -522,6 +523,19 @@ def benchmark(ctx: typer.Context) -> None:
         raise typer.Exit(code)
 
 
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+def pacs(ctx: typer.Context) -> None:
+    """Find, retrieve and send images in an archive (PACS)."""
+    from workbench.cli_pacs import app as pacs_app
+
+    code = pacs_app(args=ctx.args or ["--help"], prog_name="workbench pacs", standalone_mode=False)
+    if isinstance(code, int) and code:
+        raise typer.Exit(code)
+
+
 @app.command()
 def ui(
     host: Annotated[
@@ -538,6 +552,9 @@ def ui(
     from ui.app import launch
 
     launch(host=host, port=port, weights=weights, data_dir=data_dir)
+
+
+app.command()(results)
 
 
 if __name__ == "__main__":

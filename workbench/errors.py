@@ -56,3 +56,24 @@ class TrainingError(WorkbenchError):
 
 class ModelFileError(WorkbenchError):
     """A weights or classifier file is damaged, of another kind, or made for other weights."""
+
+
+class PacsError(WorkbenchError):
+    """An image archive could not be reached, refused what was asked, or is described wrongly.
+
+    No message quotes what was asked for or with which credential: both may identify a person.
+
+    Attributes:
+        archive: its name in the archives file.
+        reason: what is wrong, as one sentence.
+        fix: what the user can do about it, as one sentence.
+    """
+
+    def __init__(self, archive: str, reason: str, fix: str) -> None:
+        super().__init__(f"{archive}: {reason} {fix}".strip())
+        self.archive = archive
+        self.reason = reason
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[type[PacsError], tuple[str, str, str]]:
+        return (type(self), (self.archive, self.reason, self.fix))
