@@ -2,7 +2,8 @@
 
 Order (DICOM PS3.3 C.7.6.3, C.11.1, C.7.6.16.2.9): decode, sign and unused bits, colour to RGB; then for
 grey images modality LUT or rescale, frame by frame; then MONOCHROME1 turned so that more signal is brighter;
-then padding. VOI LUT and window are for eyes and touch no value. Called by `dicom` and `series`.
+then padding. VOI LUT and window are for eyes and touch no value. PET activity becomes SUV where its header
+allows (see `suv`). Called by `dicom` and `series`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from pydicom.sequence import Sequence as DicomSequence
 from workbench.errors import ScanRefused
 from workbench.imaging.limits import check_values
 from workbench.imaging.scan import Finding, Severity, Units
+from workbench.imaging.suv import suv_factor
 
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420", "YBR_PARTIAL_422")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
+MAX_PALETTE = 65_536
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +90,7 @@ def _colour(dataset: Dataset, stored: npt.NDArray[np.generic]) -> Values:
 
 def _palette(dataset: Dataset, stored: npt.NDArray[np.generic], source: str) -> Values:
     check_values(source, (*stored.shape, 3))
+    _check_palette(dataset, source)
     mapped = apply_color_lut(stored, dataset)[..., :3]
     # Colours of 8 bits are often kept in tables of 16: the descriptor says which is full scale.
     top = float(np.iinfo(mapped.dtype).max)
@@ -96,7 +100,36 @@ def _palette(dataset: Dataset, stored: npt.NDArray[np.generic], source: str) -> 
     return Values(mapped.astype(np.float32), Units.DISPLAY, (0.0, top), None, (note,))
 
 
+def _check_palette(dataset: Dataset, source: str) -> None:
+    """Refuse a segmented palette that expands past what a palette may hold (PS3.3 C.7.9.2).
+
+    A segment of three words claims up to 65,535 entries, and an indirect one repeats others.
+    """
+    for colour in ("Red", "Green", "Blue"):
+        data = dataset.get(f"Segmented{colour}PaletteColorLookupTableData")
+        descriptor = dataset.get(f"{colour}PaletteColorLookupTableDescriptor")
+        if not data or not descriptor:
+            continue
+        words = np.frombuffer(data, "u1" if int(descriptor[2]) == 8 else "<u2")
+        if _expanded(words) > MAX_PALETTE:
+            raise ScanRefused(
+                source, "Its palette expands to more entries than a palette may hold.", "Export it as RGB."
+            )
+
+
+def _expanded(words: npt.NDArray[np.generic]) -> int:
+    """Entries of a segmented palette, indirect segments taken at their largest."""
+    total, offset, longest = 0, 0, 0
+    while offset + 1 < len(words) and total <= MAX_PALETTE:
+        code, length = int(words[offset]), int(words[offset + 1])
+        total += length * longest if code == 2 else length
+        longest = max(longest, length if code in (0, 1) else 0)
+        offset += 2 + {0: length, 1: 1, 2: 4 if words.dtype.itemsize == 1 else 2}.get(code, len(words))
+    return total
+
+
 def _grey(dataset: Dataset, stored: npt.NDArray[np.generic], invert: bool, source: str) -> Values:
+    _check_frames(dataset, len(stored), source)
     findings: list[Finding] = []
     floating = stored.dtype.kind == "f"
     scaled = np.empty(stored.shape, dtype=np.float32)
@@ -105,6 +138,13 @@ def _grey(dataset: Dataset, stored: npt.NDArray[np.generic], invert: bool, sourc
     limits = None if floating else full_range(_full_scale(dataset, index) for index in range(len(stored)))
     units = _units(dataset, limits, floating)
     window = _window(frame_dataset(dataset, 0), findings)
+    if str(dataset.get("Modality", "")).strip() == "PT":
+        factor = _uptake(dataset, findings)
+        if factor is not None:
+            units = Units.SUV
+            np.multiply(scaled, factor, out=scaled)
+            limits = (limits[0] * factor, limits[1] * factor) if limits else None
+            window = (window[0] * factor, window[1] * factor) if window else None
     if invert:
         low, high = limits or (float(scaled.min()), float(scaled.max()))
         np.subtract(low + high, scaled, out=scaled)
@@ -125,6 +165,45 @@ def _grey(dataset: Dataset, stored: npt.NDArray[np.generic], invert: bool, sourc
     return Values(scaled, units, limits, window, tuple(findings))
 
 
+def _check_frames(dataset: Dataset, frames: int, source: str) -> None:
+    """Refuse a multi-frame image that describes some of its frames only: the rest would go unscaled."""
+    described = dataset.get("PerFrameFunctionalGroupsSequence")
+    if isinstance(described, DicomSequence) and 0 < len(described) < frames:
+        raise ScanRefused(
+            source,
+            f"It holds {frames} frames and describes {len(described)} of them.",
+            "Export or send the image again.",
+        )
+
+
+def _uptake(dataset: Dataset, findings: list[Finding]) -> float | None:
+    """Factor to SUVbw of a PET image, and the finding that says whether there is one."""
+    if frame_count(dataset) > 1:
+        reason = "the image is an enhanced multi-frame one"
+    else:
+        found = suv_factor(dataset)
+        if found.factor is not None:
+            findings.append(
+                Finding(
+                    "suv",
+                    Severity.INFO,
+                    "Values are standardised uptake by body weight (SUVbw), from weight, dose and decay.",
+                )
+            )
+            return found.factor
+        reason = found.reason
+    findings.append(
+        Finding(
+            "suv-not-computed",
+            Severity.WARNING,
+            f"Standardised uptake (SUV) could not be computed because {reason}; values are as the file gives "
+            "them.",
+            "Do not compare uptake between such scans; export the series with its PET header.",
+        )
+    )
+    return None
+
+
 def frame_dataset(dataset: Dataset, index: int) -> Dataset:
     """Attributes that hold for one frame: its functional groups over the shared ones over the image.
 
@@ -139,6 +218,8 @@ def frame_dataset(dataset: Dataset, index: int) -> Dataset:
         "ModalityLUTSequence",
         "WindowCenter",
         "WindowWidth",
+        "VOILUTSequence",
+        "VOILUTFunction",
     ):
         if name in dataset:
             found[name] = dataset[name]
@@ -209,8 +290,21 @@ def _units(dataset: Dataset, limits: tuple[float, float] | None, floating: bool)
 
 
 def _window(attributes: Dataset, findings: list[Finding]) -> tuple[float, float] | None:
-    """First of the windows in the file; the others are alternatives for eyes (PS3.3 C.11.2.1.2)."""
+    """First of the windows in the file; the others are alternatives for eyes (PS3.3 C.11.2.1.2).
+
+    Curves are for eyes too, and our display is linear: a VOI LUT and a sigmoid are said to be left out.
+    """
     centre, width = _first(attributes, "WindowCenter"), _first(attributes, "WindowWidth")
+    shape = str(attributes.get("VOILUTFunction") or "LINEAR").strip().upper()
+    if attributes.get("VOILUTSequence") or shape == "SIGMOID":
+        findings.append(
+            Finding(
+                "curve-ignored",
+                Severity.INFO,
+                "The file asks for a curve (VOI LUT) when displayed; it is shown linearly, and no value is "
+                "changed by either.",
+            )
+        )
     if centre is None or width is None:
         return None
     if width <= 0 or not np.isfinite((centre, width)).all():
@@ -233,11 +327,12 @@ def _first(attributes: Dataset, name: str) -> float | None:
 def _mask_padding(
     dataset: Dataset, stored: npt.NDArray[np.generic], scaled: npt.NDArray[np.float32]
 ) -> list[Finding]:
-    """Give padded pixels the lowest value of the rest, in place (PS3.3 C.7.5.1.1.2)."""
-    padding = _first(dataset, "PixelPaddingValue")
+    """Give padded pixels the lowest value of the rest, in place (PS3.3 C.7.5.1.1.2, C.7.6.24)."""
+    prefix = {4: "Float", 8: "DoubleFloat"}[stored.dtype.itemsize] if stored.dtype.kind == "f" else ""
+    padding = _first(dataset, f"{prefix}PixelPaddingValue")
     if padding is None:
         return []
-    end = _first(dataset, "PixelPaddingRangeLimit")
+    end = _first(dataset, f"{prefix}PixelPaddingRangeLimit")
     ends = sorted((padding, padding if end is None else end))
     if stored.dtype.kind == "i":  # some writers give the signed value's bits as unsigned
         size = 2.0 ** (8 * stored.dtype.itemsize)

@@ -1,7 +1,8 @@
 """Putting the single-frame files of DICOM series together into volumes.
 
 Slices are sorted by position along their normal, never by instance number. What the files disagree about
-becomes a finding or a refusal; nothing is averaged or resampled. Called by `read`.
+becomes a finding or a refusal; nothing is averaged, and resampled only where a person chose to (see
+`remedies`). Called by `read`.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from workbench.imaging.dicom import (
     file_digest,
     header_findings,
     placed,
-    plane_of,
     scan_of,
 )
-from workbench.imaging.dicomfile import DicomFile, refusing
+from workbench.imaging.dicomfile import DicomFile, image_type, refusing
+from workbench.imaging.frames import by_orientation, plane_of
 from workbench.imaging.geometry import Plane
 from workbench.imaging.limits import check_values
+from workbench.imaging.options import DEFAULTS, ReadOptions, Remedy
 from workbench.imaging.pixelchain import Values, frame_count, full_range
+from workbench.imaging.remedies import arranged, upright
 from workbench.imaging.scan import Finding, Scan, Severity
 
 Key = tuple[str, ...]
@@ -48,50 +51,59 @@ class Group:
     planes: tuple[Plane, ...] = ()
 
 
-def group_series(files: Sequence[DicomFile]) -> tuple[list[Group], list[ScanRefused]]:
+def group_series(
+    files: Sequence[DicomFile], options: ReadOptions = DEFAULTS
+) -> tuple[list[Group], list[ScanRefused]]:
     """Divide files by series, then orientation and size, then echo, b-value or acquisition where needed.
 
-    Localisers are left out where the same study holds other images. Files without a place in the patient
-    (X-rays, photographs) and multi-frame files stay single scans.
+    Localisers and pictures of reports are left out where the same study holds other images, which then say
+    so. Files without a place in the patient (X-rays, photographs) and multi-frame files stay single scans.
     """
-    kept, refused = _without_localisers(files)
+    kept, refused = _without_companions(files)
     singles: list[Group] = []
     series: dict[Key, list[tuple[DicomFile, Plane]]] = defaultdict(list)
     for file in kept:
         uid = str(file.dataset.get("SeriesInstanceUID") or "")
         plane = _plane(file)
         if uid and plane is not None and frame_count(file.dataset) == 1:
-            series[_key(uid, file.dataset, plane)].append((file, plane))
+            series[_key(uid, file.dataset)].append((file, plane))
         else:
             singles.append(Group((file,)))
     groups = list(singles)
-    for members in series.values():
-        try:
-            groups += _split_repeats(_without_copies(members))
-        except ScanRefused as error:
-            refused.append(error)
+    for alike in series.values():
+        for part in by_orientation([plane for _, plane in alike]):
+            try:
+                groups += _split_repeats(_without_copies([alike[i] for i in part]), options)
+            except ScanRefused as error:
+                refused.append(error)
     return groups, refused
 
 
-def read_group(group: Group, source: str, progress: Callable[[], None] = lambda: None) -> Scan:
+def read_group(
+    group: Group,
+    source: str,
+    progress: Callable[[], None] = lambda: None,
+    options: ReadOptions = DEFAULTS,
+) -> Scan:
     """Decode a group into one scan.
 
     Args:
         group: from `group_series`.
         source: what to call the scan.
         progress: called after each file.
+        options: remedies for slices that do not make a regular volume.
 
     Raises:
         ScanRefused: a slice cannot be decoded or the volume passes the budget.
     """
     if len(group.files) == 1:
-        scan = replace_source(scan_of(group.files[0]), source)
+        scan = replace_source(scan_of(group.files[0], options), source)
         progress()
         return scan
     first = group.files[0].dataset
     samples = int(first.get("SamplesPerPixel") or 1)
     check_values(source, (len(group.files), int(first.Rows), int(first.Columns), samples))
-    stack = geometry.stack(list(group.planes))
+    stack = arranged(group.planes, options)
     slices: list[Values] = []
     for index in stack.order:
         slices.append(decoded(group.files[index]))
@@ -101,6 +113,7 @@ def read_group(group: Group, source: str, progress: Callable[[], None] = lambda:
     with refusing(source):
         pixels = np.concatenate([value.pixels for value in slices])
         bottom = group.planes[stack.order[0]]
+        pixels, bottom, stack = upright(pixels, bottom, stack, options, source)
         pixels, spacing, affine, findings = placed(
             pixels, bottom, stack.step, stack.spacing, list(stack.findings)
         )
@@ -120,19 +133,44 @@ def replace_source(scan: Scan, source: str) -> Scan:
     return replace(scan, provenance=replace(scan.provenance, source=source))
 
 
-def _without_localisers(files: Sequence[DicomFile]) -> tuple[list[DicomFile], list[ScanRefused]]:
-    studies = {_study(file) for file in files if not file.is_localiser}
-    kept: list[DicomFile] = []
+_REPORT_PICTURES = {"SCREEN SAVE", "DOSE_INFO", "DOSE", "DOSE REPORT", "PATIENT PROTOCOL"}
+"""Image types by which makers mark pictures of tables: dose reports, protocols, saved screens."""
+
+
+def _companion(file: DicomFile) -> str:
+    """What an image is that only accompanies others; empty for an image in its own right."""
+    if file.is_localiser:
+        return "a localiser (scout)"
+    if _REPORT_PICTURES & set(image_type(file.dataset)):
+        return "a picture of a report (dose, protocol or screen)"
+    return ""
+
+
+def _without_companions(files: Sequence[DicomFile]) -> tuple[list[DicomFile], list[ScanRefused]]:
+    """Leave out what accompanies the images of its study, and say so to both sides."""
+    studies = {_study(file) for file in files if not _companion(file)}
+    dropped: dict[str, int] = defaultdict(int)
     refused: list[ScanRefused] = []
     for file in files:
-        if file.is_localiser and _study(file) in studies:
-            reason = "It is a localiser (scout) beside the images of its study."
+        if (what := _companion(file)) and _study(file) in studies:
+            dropped[_study(file)] += 1
+            reason = f"It is {what} beside the images of its study."
             refused.append(
                 ScanRefused(file.source, reason, "Nothing need be done; choose it alone to read it.")
             )
-        else:
-            kept.append(file)
-    return kept, refused
+    kept = [file for file in files if not (_companion(file) and _study(file) in studies)]
+    return [_with_companions(file, dropped[_study(file)]) for file in kept], refused
+
+
+def _with_companions(file: DicomFile, count: int) -> DicomFile:
+    if not count:
+        return file
+    note = Finding(
+        "companions-dropped",
+        Severity.INFO,
+        f"{count} localiser{'s' if count > 1 else ''} or pictures of reports of the same study were left out.",
+    )
+    return _noted(file, note)
 
 
 def _study(file: DicomFile) -> str:
@@ -151,10 +189,9 @@ def _is_cross_section(dataset: Dataset) -> bool:
     return str(dataset.get("Modality") or "") in CROSS_SECTIONAL or "SliceThickness" in dataset
 
 
-def _key(uid: str, dataset: Dataset, plane: Plane) -> Key:
-    angles = np.round(np.concatenate([plane.along_columns, plane.along_rows]), 2) + 0.0
-    parts = (dataset.Rows, dataset.Columns, dataset.get("SamplesPerPixel"), np.round(plane.spacing, 3))
-    return (uid, str(angles), *map(str, parts), str(dataset.get("PhotometricInterpretation")))
+def _key(uid: str, dataset: Dataset) -> Key:
+    parts = (dataset.Rows, dataset.Columns, dataset.get("SamplesPerPixel"))
+    return (uid, *map(str, parts), str(dataset.get("PhotometricInterpretation")))
 
 
 def _without_copies(members: list[tuple[DicomFile, Plane]]) -> list[tuple[DicomFile, Plane]]:
@@ -189,6 +226,7 @@ _REPEAT_ATTRIBUTES = (
     "EchoTime",
     "EchoNumbers",
     "DiffusionBValue",
+    "DiffusionGradientOrientation",
     "AcquisitionNumber",
     "TemporalPositionIdentifier",
     "TriggerTime",
@@ -196,31 +234,92 @@ _REPEAT_ATTRIBUTES = (
     "AcquisitionTime",
 )
 """What tells measurements at the same place apart, the most telling first."""
+_SIEMENS_B_VALUE = (0x0019, "SIEMENS MR HEADER", 0x0C)
+
+Member = tuple[DicomFile, Plane]
 
 
-def _split_repeats(members: list[tuple[DicomFile, Plane]]) -> list[Group]:
+def _split_repeats(members: list[Member], options: ReadOptions) -> list[Group]:
     """One group where every place occurs once, else one group per echo, b-value, acquisition..."""
     if not geometry.repeated([plane for _, plane in members]):
         return [_group(members)]
-    for name in _REPEAT_ATTRIBUTES:
-        parts: dict[str, list[tuple[DicomFile, Plane]]] = defaultdict(list)
-        for file, plane in members:
-            parts[str(file.dataset.get(name, ""))].append((file, plane))
-        alone = not any(geometry.repeated([plane for _, plane in part]) for part in parts.values())
-        if len(parts) > 1 and alone:
-            note = Finding(
-                "series-split",
-                Severity.INFO,
-                f"The series measures each place {len(parts)} times; it was split by {name}.",
-            )
-            marked = [[(_noted(file, note), plane) for file, plane in part] for part in parts.values()]
-            return [_group(part) for part in marked]
-    first = members[0][0].source
+    if (found := _divided(members, ())) is not None:
+        parts, names = found
+        note = Finding(
+            "series-split",
+            Severity.INFO,
+            f"The series measures each place {len(parts)} times; it was split by {' and '.join(names)}.",
+        )
+        return [_group([(_noted(file, note), plane) for file, plane in part]) for part in parts]
+    if Remedy.KEEP_FIRST_DUPLICATE in options.remedies:
+        return [_group(_without_duplicates(members))]
     raise ScanRefused(
-        f"{first} (+{len(members) - 1} more)",
+        f"{members[0][0].source} (+{len(members) - 1} more)",
         "Slices of the series lie at the same place, and nothing in their headers tells them apart.",
+        f"Export one acquisition at a time, or choose the remedy {Remedy.KEEP_FIRST_DUPLICATE}.",
+    )
+
+
+def _divided(
+    members: list[Member], done: tuple[str, ...]
+) -> tuple[list[list[Member]], tuple[str, ...]] | None:
+    """Members divided by the first attributes that leave no place measured twice, and their names."""
+    most = _measurements(members)
+    for name in _REPEAT_ATTRIBUTES:
+        parts: dict[str, list[Member]] = defaultdict(list)
+        for file, plane in members:
+            parts[_attribute(file.dataset, name)].append((file, plane))
+        # More parts than measurements of a place would take slices of one volume apart.
+        if not 1 < len(parts) <= most:
+            continue
+        found, names = [], (*done, name)
+        for part in parts.values():
+            if not geometry.repeated([plane for _, plane in part]):
+                found.append(part)
+            elif (deeper := _divided(part, (*done, name))) is not None:
+                found += deeper[0]
+                names = tuple(dict.fromkeys((*names, *deeper[1])))
+            else:
+                break
+        else:
+            return found, names
+    return None
+
+
+def _measurements(members: list[Member]) -> int:
+    """How often the place that is measured most often is measured."""
+    again = list(geometry.repeated([plane for _, plane in members]).values())
+    return 1 + max(map(again.count, set(again)), default=0)
+
+
+def _attribute(dataset: Dataset, name: str) -> str:
+    value = dataset.get(name)
+    if name == "DiffusionBValue" and value is None:
+        group, creator, element = _SIEMENS_B_VALUE
+        try:
+            value = dataset.private_block(group, creator)[element].value
+        except KeyError:
+            value = None
+    return "" if value is None else str(value)
+
+
+def _without_duplicates(members: list[Member]) -> list[Member]:
+    """Of slices at one place, the one with the lowest instance number (then UID), as chosen."""
+    ranked = sorted(members, key=lambda member: _rank(member[0].dataset))
+    dropped = set(geometry.repeated([plane for _, plane in ranked]))
+    note = Finding(
+        "duplicates-dropped",
+        Severity.WARNING,
+        f"{len(dropped)} slices lay where others do, with nothing to tell them apart; those with the lowest "
+        "instance number were kept, as chosen.",
         "Export one acquisition at a time.",
     )
+    return [(_noted(file, note), plane) for i, (file, plane) in enumerate(ranked) if i not in dropped]
+
+
+def _rank(dataset: Dataset) -> tuple[int, str]:
+    number = dataset.get("InstanceNumber")
+    return (int(number) if number not in (None, "") else 2**31, str(dataset.get("SOPInstanceUID") or ""))
 
 
 def _noted(file: DicomFile, note: Finding) -> DicomFile:

@@ -9,14 +9,17 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Literal
 
-from workbench.imaging.nifti import header_kind
+from workbench.imaging.nifti import has_header, header_kind
 
 
 class Kind(Enum):
     """Formats that readers exist for, and some that deserve a better refusal than "unknown"."""
 
     DICOM = auto()
+    DICOMDIR = auto()
     NIFTI = auto()
+    NIFTI_IMAGE = auto()
+    NRRD = auto()
     RASTER = auto()
     ZIP = auto()
     GZIP = auto()
@@ -34,6 +37,7 @@ _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
     (b"MM\x00*", Kind.RASTER),
     (b"II+\x00", Kind.RASTER),
     (b"MM\x00+", Kind.RASTER),
+    (b"NRRD000", Kind.NRRD),
     (b"PK\x03\x04", Kind.ZIP),
     (b"PK\x05\x06", Kind.ZIP),
     (b"%PDF", Kind.PDF),
@@ -42,6 +46,8 @@ _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
     (b"<svg", Kind.OTHER_PICTURE),
 )
 _HEAD = 544
+_DIRECTORY = b"1.2.840.10008.1.3.10\x00"
+"""Class of a DICOMDIR, as it stands in a file's header, padded to an even length (PS3.10 8.6)."""
 
 
 def sniff(path: Path) -> Kind:
@@ -59,7 +65,7 @@ def sniff(path: Path) -> Kind:
         return Kind.EMPTY
     # First, since a DICOM preamble may hold anything, a TIFF header included (PS3.10 7.1).
     if head[128:132] == b"DICM":
-        return Kind.DICOM
+        return Kind.DICOMDIR if _DIRECTORY in head else Kind.DICOM
     for beginning, kind in _BEGINNINGS:
         if head.startswith(beginning):
             return kind
@@ -67,7 +73,9 @@ def sniff(path: Path) -> Kind:
         return _gzipped(path)
     if header_kind(head):
         return Kind.NIFTI
-    return Kind.DICOM if _is_bare_dicom(head) else Kind.UNKNOWN
+    if _is_bare_dicom(head):
+        return Kind.DICOM
+    return Kind.NIFTI_IMAGE if has_header(path) else Kind.UNKNOWN
 
 
 def _gzipped(path: Path) -> Kind:
