@@ -170,10 +170,7 @@ def _batches(
         plain: list[_Entry] = [] if is_folder else loose
         for file in _walk(path) if is_folder else (path,):
             entry = _entry(file, Path(names.get(file, file.name)).name, "", refused)
-            # The image of a NIfTI pair is read with its header, wherever that is given too.
-            if entry is None or (
-                entry.kind is Kind.NIFTI_IMAGE and (is_folder or _header_given(file, paths))
-            ):
+            if entry is None or _is_read_with_header(entry, is_folder, paths):
                 continue
             if entry.kind is Kind.DICOMDIR and not is_folder:
                 batches.append(_of_directory(entry, refused))
@@ -194,8 +191,9 @@ def _batches(
     return [loose, *batches]
 
 
-def _header_given(image: Path, paths: Sequence[Path]) -> bool:
-    return has_header(image) in paths
+def _is_read_with_header(entry: _Entry, is_folder: bool, paths: Sequence[Path]) -> bool:
+    """Whether it is the image of a NIfTI pair whose header is given too."""
+    return entry.kind is Kind.NIFTI_IMAGE and (is_folder or has_header(entry.path) in paths)
 
 
 def _of_directory(directory: _Entry, refused: list[ScanRefused]) -> list[_Entry]:

@@ -123,8 +123,8 @@ def upright(
     note = Finding(
         "tilt-resampled",
         Severity.WARNING,
-        f"Slices were shifted by {np.linalg.norm(drift):.2f} pixels each to undo the gantry's tilt, as chosen; "
-        "values between pixels were interpolated.",
+        f"Slices were shifted by {np.linalg.norm(drift):.2f} pixels each to undo the gantry's tilt, as "
+        "chosen; values between pixels were interpolated.",
     )
     findings = (*(found for found in stack.findings if found.code != "gantry-tilt"), note)
     step = first.normal * across

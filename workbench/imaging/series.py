@@ -168,7 +168,7 @@ def _with_companions(file: DicomFile, count: int) -> DicomFile:
     note = Finding(
         "companions-dropped",
         Severity.INFO,
-        f"{count} localiser{'s' if count > 1 else ''} or pictures of reports of the same study were left out.",
+        f"{count} localiser(s) or picture(s) of reports of the same study were left out.",
     )
     return _noted(file, note)
 

@@ -27,7 +27,7 @@ class NotAScan:
 _KINDS: dict[str, NotAScan] = {
     "1.2.840.10008.1.3.10": NotAScan(
         "a DICOMDIR, the index of a disc",
-        "Give its folder, or the DICOMDIR where several scans are expected.",
+        "Give it, or its folder, where several scans are expected.",
     ),
     f"{_STORAGE}481.": NotAScan("radiotherapy data (RT)", _DOSE),
     f"{_STORAGE}481.2": NotAScan("a radiotherapy dose grid (RT Dose)", _DOSE),
@@ -49,9 +49,7 @@ _KINDS: dict[str, NotAScan] = {
     f"{_STORAGE}68.": NotAScan("a surface scan, a mesh or points", _IMAGES),
     f"{_STORAGE}88.": NotAScan("a structured report (SR)", _IMAGES),
     f"{_STORAGE}88.40": NotAScan("a procedure log, a structured report (SR)", _IMAGES),
-    f"{_STORAGE}88.59": NotAScan(
-        "a key object selection (KO), a list of images", "Choose the images it lists."
-    ),
+    f"{_STORAGE}88.59": NotAScan("a key object selection (KO), a list", "Choose the images it lists."),
     f"{_STORAGE}88.67": NotAScan("a radiation dose report, a structured report (SR)", _IMAGES),
     f"{_STORAGE}90.": NotAScan("an assessment of content, no image", _IMAGES),
     f"{_STORAGE}91.": NotAScan("a set of annotations of a slide", "Choose the slide's image instead."),
