@@ -231,8 +231,8 @@ def chosen_volume(count: int, options: ReadOptions, source: str) -> tuple[int, l
     if count == 1:
         return 0, []
     if options.volume is not None:
-        note = f"Of {count} volumes in the file, number {options.volume} (from 0) was taken, as chosen."
-        return options.volume, [Finding("volume-chosen", Severity.INFO, note)]
+        said = f"Of {count} volumes in the file, number {options.volume} (from 0) was taken, as chosen."
+        return options.volume, [Finding("volume-chosen", Severity.INFO, said)]
     note = Finding(
         "first-volume",
         Severity.WARNING,

@@ -11,10 +11,12 @@ import hashlib
 import io
 import zlib
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.fileholders import FileHolder
 
 from workbench.errors import ScanRefused
@@ -213,7 +215,7 @@ def _has_more(stream: io.BufferedIOBase, image: nib.Nifti1Pair) -> bool:
         return False
     size = int(np.prod([int(n) for n in shape], dtype=object)) * image.get_data_dtype().itemsize
     # The image's own header has forgotten where its data began.
-    stream.seek(int(image.dataobj.offset) + size)
+    stream.seek(int(cast(ArrayProxy, image.dataobj).offset) + size)
     return bool(stream.read(1))
 
 

@@ -170,9 +170,9 @@ def _batches(
         plain: list[_Entry] = [] if is_folder else loose
         for file in _walk(path) if is_folder else (path,):
             entry = _entry(file, Path(names.get(file, file.name)).name, "", refused)
-            if entry is None or _is_read_with_header(entry, is_folder, paths):
+            if entry is None or _is_read_with_another(entry, is_folder, paths):
                 continue
-            if entry.kind is Kind.DICOMDIR and not is_folder:
+            if entry.kind is Kind.DICOMDIR:
                 batches.append(_of_directory(entry, refused))
                 continue
             if entry.kind is not Kind.ZIP:
@@ -191,8 +191,10 @@ def _batches(
     return [loose, *batches]
 
 
-def _is_read_with_header(entry: _Entry, is_folder: bool, paths: Sequence[Path]) -> bool:
-    """Whether it is the image of a NIfTI pair whose header is given too."""
+def _is_read_with_another(entry: _Entry, is_folder: bool, paths: Sequence[Path]) -> bool:
+    """Whether it is the index of a folder that is walked, or the image to a NIfTI header that is given."""
+    if entry.kind is Kind.DICOMDIR:
+        return is_folder
     return entry.kind is Kind.NIFTI_IMAGE and (is_folder or has_header(entry.path) in paths)
 
 

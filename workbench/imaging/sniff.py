@@ -78,6 +78,15 @@ def sniff(path: Path) -> Kind:
     return Kind.NIFTI_IMAGE if has_header(path) else Kind.UNKNOWN
 
 
+def is_companion(path: Path) -> bool:
+    """Whether a file of a folder is no scan of its own, and read or not needed with the rest of the folder: a
+    DICOMDIR, or the image of a NIfTI pair."""
+    try:
+        return sniff(path) in (Kind.DICOMDIR, Kind.NIFTI_IMAGE)
+    except OSError:
+        return False
+
+
 def _gzipped(path: Path) -> Kind:
     try:
         with gzip.open(path) as stream:

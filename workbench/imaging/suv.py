@@ -141,7 +141,7 @@ def _date_time(value: object) -> datetime | None:
 def _private(dataset: Dataset, group: int, creator: str, element: int) -> object:
     """A maker's own element, or None."""
     try:
-        return dataset.private_block(group, creator)[element].value  # type: ignore[no-any-return]
+        return dataset.private_block(group, creator)[element].value
     except KeyError:
         return None
 
