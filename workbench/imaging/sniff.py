@@ -46,8 +46,8 @@ _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
     (b"<svg", Kind.OTHER_PICTURE),
 )
 _HEAD = 544
-_DIRECTORY = b"1.2.840.10008.1.3.10\x00"
-"""Class of a DICOMDIR, as it stands in a file's header, padded to an even length (PS3.10 8.6)."""
+_DIRECTORY = b"UI\x14\x001.2.840.10008.1.3.10"
+"""Class of a DICOMDIR as it stands in a file's header, with its length before it (PS3.10 8.6)."""
 
 
 def sniff(path: Path) -> Kind:
