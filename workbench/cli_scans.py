@@ -1,4 +1,4 @@
-"""``workbench scans``: what files are before they are used; and the options about reading that commands share."""
+"""``workbench scans``: what files are before they are used; and options about reading that commands share."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from workbench.errors import ScanRefused
-from workbench.imaging import Scan, read_scan
+from workbench.imaging import ReadOptions, Scan, read_scan
 
 DEFECTS = (NameError, AttributeError, AssertionError, ImportError)
 
@@ -68,7 +68,18 @@ REFUSED = {
     "MR_truncated.dcm": "cut short",
     "JPGExtended.dcm": "12-bit JPEG Extended",
     "JPEG2000-embedded-sequence-delimiter.dcm": "larger than the header says",
-    "hotiron.dcm": "without pixel data",
+    "hotiron.dcm": "colour palette",
+    "UN_sequence.dcm": "without pixel data",
+    "seg_image_ct_binary.dcm": "segmentation (SEG)",
+    "rtstruct.dcm": "lacks the DICOM file header",
+    "OT-PAL-8-face.dcm": "lacks the DICOM file header",
+    "zipMR.gz": "DICOM file inside gzip",
+    "analyze.hdr": "Analyze 7.5",
+    "T1.PAR": "PAR header",
+    "tiny.mnc": "MINC",
+    "test.mgz": "MGH",
+    "simple.trk": "fibre tracts",
+    "scaled+tlrc.HEAD": "AFNI",
     "sm_image.dcm": "whole-slide",
     "row_major.dconn.nii": "CIFTI",
     "nifti1.hdr": "pair",
@@ -150,9 +161,22 @@ def test_compressed_and_plain_copies_of_an_image_agree(corpus: dict[Path, Scan |
         np.testing.assert_array_equal(plain.pixels, other.pixels)
 
 
-def test_a_file_without_the_dicom_header_is_read_with_a_finding(
+HEADERLESS = ("OT-PAL-8-face.dcm", "JLSL_RGB_ILV0.dcm", "JLSL_RGB_ILV2.dcm", "JLSN_RGB_ILV0.dcm")
+
+
+@pytest.mark.parametrize("name", HEADERLESS)
+def test_a_file_without_the_dicom_header_is_read_with_a_finding_where_asked(
+    corpus: dict[Path, Scan | ScanRefused], name: str
+) -> None:
+    scan = read_scan(_find(corpus, name), options=ReadOptions(allow_no_preamble=True))
+    codes = {f.code for f in scan.findings}
+    assert "dicom-header-missing" in codes
+    # Three of them lack the preamble only.
+    assert ("syntax-guessed" in codes) == (name == "OT-PAL-8-face.dcm")
+
+
+def test_files_without_header_are_told_what_they_are_where_asked(
     corpus: dict[Path, Scan | ScanRefused],
 ) -> None:
-    scan = corpus[_find(corpus, "OT-PAL-8-face.dcm")]
-    assert isinstance(scan, Scan)
-    assert "dicom-header-missing" in {f.code for f in scan.findings}
+    with pytest.raises(ScanRefused, match="RT Structure Set"):
+        read_scan(_find(corpus, "rtstruct.dcm"), options=ReadOptions(allow_no_preamble=True))

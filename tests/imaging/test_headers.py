@@ -70,9 +70,7 @@ def test_a_real_ultrasound_has_its_regions(shared: Path) -> None:
 
 
 def test_a_mammogram_says_side_view_and_intent(tmp_path: Path) -> None:
-    image = _picture(
-        "MG", ImageLaterality="R", ViewPosition="MLO", PresentationIntentType="FOR PRESENTATION"
-    )
+    image = _picture("MG", ImageLaterality="R", ViewPosition="MLO", PresentationIntentType="FOR PRESENTATION")
     messages = _messages(read_scan(save(image, tmp_path / "x")))
     assert messages["mammogram"] == "Mammogram: right, MLO, FOR PRESENTATION."
     assert "for-processing" not in messages

@@ -50,7 +50,9 @@ def test_values_equal_pynrrds(tmp_path: Path, encoding: str, dtype: str) -> None
     assert scan.provenance.format == "NRRD"
 
 
-@pytest.mark.parametrize("field", ["data file: secret.raw", "datafile: /etc/passwd", "data file: LIST\na.raw"])
+@pytest.mark.parametrize(
+    "field", ["data file: secret.raw", "datafile: /etc/passwd", "data file: LIST\na.raw"]
+)
 def test_detached_data_is_never_opened(tmp_path: Path, field: str) -> None:
     (tmp_path / "secret.raw").write_bytes(bytes(8))
     fields = f"type: uint8\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n{field}"
@@ -127,7 +129,9 @@ def test_of_several_volumes_one_is_chosen(tmp_path: Path) -> None:
 
 def test_colour(tmp_path: Path) -> None:
     data = np.arange(3 * 4 * 5 * 2, dtype=np.uint8).reshape(3, 4, 5, 2)
-    scan = read_scan(_write(tmp_path / "a.nrrd", data, {"kinds": ["RGB-color", "domain", "domain", "domain"]}))
+    scan = read_scan(
+        _write(tmp_path / "a.nrrd", data, {"kinds": ["RGB-color", "domain", "domain", "domain"]})
+    )
     assert (scan.units, scan.pixels.shape) == (Units.DISPLAY, (2, 5, 4, 3))
     assert scan.pixels[1, 2, 3].tolist() == data[:, 3, 2, 1].tolist()
 

@@ -96,7 +96,9 @@ def _ramp(folder: Path, tilt: float) -> npt.NDArray[np.float64]:
     for index in range(6):
         # Row spacing 0.5: y runs with rows, and each slice begins `tilt` mm further back.
         y, x = index * tilt + rows * 0.5, columns
-        image = ct(np.rint(200 * y + 10 * x).astype(np.int16), (0, index * tilt, 2.0 * index), spacing=(0.5, 1.0))
+        image = ct(
+            np.rint(200 * y + 10 * x).astype(np.int16), (0, index * tilt, 2.0 * index), spacing=(0.5, 1.0)
+        )
         save(image, folder / f"{index}")
     return np.array([0.0, tilt, 2.0])
 

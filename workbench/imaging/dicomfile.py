@@ -108,12 +108,20 @@ def open_dicom(path: Path, source: str, options: ReadOptions = DEFAULTS) -> Dico
                     Finding(
                         "dicom-header-missing",
                         Severity.WARNING,
-                        "The file lacks the DICOM file header; its encoding was guessed.",
+                        "The file lacks the DICOM file header.",
                         "Export it again as a DICOM part 10 file.",
                     )
                 )
-            if findings or "TransferSyntaxUID" not in dataset.file_meta:
+            if "TransferSyntaxUID" not in dataset.file_meta:
                 _guess_syntax(dataset)
+                findings.append(
+                    Finding(
+                        "syntax-guessed",
+                        Severity.WARNING,
+                        "The file does not say how it is encoded (transfer syntax); it was guessed.",
+                        "Look at the image, or export it again as a DICOM part 10 file.",
+                    )
+                )
             check_header(dataset, source)
         return DicomFile(path, source, dataset, tuple(findings))
 

@@ -66,6 +66,9 @@ def sniff(path: Path) -> Kind:
     # First, since a DICOM preamble may hold anything, a TIFF header included (PS3.10 7.1).
     if head[128:132] == b"DICM":
         return Kind.DICOMDIR if _DIRECTORY in head else Kind.DICOM
+    # The one format that names decide: the image of a pair is numbers alone, and they may look like anything.
+    if has_header(path):
+        return Kind.NIFTI_IMAGE
     for beginning, kind in _BEGINNINGS:
         if head.startswith(beginning):
             return kind
@@ -73,9 +76,7 @@ def sniff(path: Path) -> Kind:
         return _gzipped(path)
     if header_kind(head):
         return Kind.NIFTI
-    if _is_bare_dicom(head):
-        return Kind.DICOM
-    return Kind.NIFTI_IMAGE if has_header(path) else Kind.UNKNOWN
+    return Kind.DICOM if _is_bare_dicom(head) else Kind.UNKNOWN
 
 
 def is_companion(path: Path) -> bool:
