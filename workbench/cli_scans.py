@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
@@ -78,7 +78,7 @@ def _main() -> None:
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="Folder (with subfolders) or file to look at.")],
+    folders: Annotated[list[Path], typer.Argument(help="Folders (with subfolders) or files to look at.")],
     form: Annotated[
         TableFormat, typer.Option("--format", "-f", help="md is short; csv has every column.")
     ] = TableFormat.MD,
@@ -96,32 +96,37 @@ def check(
 
         workbench scans check incoming/
         workbench scans check incoming/ --format csv --out incoming.csv
-        workbench scans check old_disc/ --allow-no-preamble
+        workbench scans check old_disc/ new_disc/ --allow-no-preamble
     """
     from workbench.imaging.inventory import as_markdown, inventory
 
+    options = read_options(remedy, volume, allow_no_preamble)
+
     if out is not None:
         check_place(out)
-    if not folder.exists():
-        raise typer.BadParameter("there is no such folder or file", param_hint="FOLDER")
+    if absent := [folder.name for folder in folders if not folder.exists()]:
+        raise typer.BadParameter(f"there is no {', '.join(absent)}", param_hint="FOLDERS")
     console = Console(stderr=True, highlight=False)
-    with bar("Looking at files", console) as progress:
-        rows = tuple(inventory(folder, read_options(remedy, volume, allow_no_preamble), progress))
-    text = _csv(rows) if form is TableFormat.CSV else as_markdown(rows)
+    tables: dict[str, tuple[Row, ...]] = {}
+    for folder in folders:
+        with bar(f"Looking at {folder.name}", console) as progress:
+            tables[folder.name] = tuple(inventory(folder, options, progress))
+    text = _csv(tables) if form is TableFormat.CSV else as_markdown(tables)
     if out is None:
         sys.stdout.write(text)
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8", newline="")
         console.print(f"Written: {out}", markup=False, soft_wrap=True)
-    if not any(row.outcome == "read" for row in rows):
+    if not any(row.outcome == "read" for rows in tables.values() for row in rows):
         raise typer.Exit(NOTHING_READ)
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _csv(tables: Mapping[str, Sequence[Row]]) -> str:
     from workbench.imaging.inventory import Row
 
     names = [field.name for field in fields(Row)]
+    rows = [row for table in tables.values() for row in table]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)

@@ -9,23 +9,15 @@ import numpy as np
 import pydicom
 import pytest
 
+from tests.imaging.corpus import DEFECTS, read_once
 from workbench.errors import ScanRefused
 from workbench.imaging import ReadOptions, Scan, read_scan
-
-DEFECTS = (NameError, AttributeError, AssertionError, ImportError)
-
-
-def _outcome(path: Path) -> Scan | ScanRefused:
-    try:
-        return read_scan(path)
-    except ScanRefused as error:
-        return error
 
 
 @pytest.fixture(scope="module")
 def corpus(shared: Path) -> dict[Path, Scan | ScanRefused]:
     files = [p for part in ("dicom", "nifti") for p in sorted((shared / part).rglob("*")) if p.is_file()]
-    return {path: _outcome(path) for path in files}
+    return {path: read_once(path) for path in files}
 
 
 def _find(corpus: dict[Path, Scan | ScanRefused], name: str) -> Path:

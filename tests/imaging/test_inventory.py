@@ -49,8 +49,8 @@ def test_the_syntax_of_a_refused_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_markdown_counts_and_keeps_its_columns(tmp_path: Path) -> None:
-    text = as_markdown(inventory(_folder(tmp_path)))
-    assert text.startswith("4 files: 2 read, 2 refused with a reason.")
+    text = as_markdown({"incoming": tuple(inventory(_folder(tmp_path)))})
+    assert text.startswith("## incoming\n\n4 files: 2 read, 2 refused with a reason.")
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 6
     assert all(line.replace("\\|", "").count("|") == 4 for line in lines)
@@ -58,8 +58,9 @@ def test_the_markdown_counts_and_keeps_its_columns(tmp_path: Path) -> None:
 
 def test_the_command_writes_both_forms(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "in")
-    shown = CliRunner().invoke(app, ["scans", "check", str(folder)])
+    shown = CliRunner().invoke(app, ["scans", "check", str(folder), str(folder / "b")])
     assert shown.exit_code == 0, shown.output
+    assert "## b\n\n2 files: 2 read" in shown.stdout
     assert "2 read, 2 refused" in shown.stdout
     out = tmp_path / "table.csv"
     written = CliRunner().invoke(app, ["scans", "check", str(folder), "--format", "csv", "--out", str(out)])

@@ -7,7 +7,7 @@ documentation. Called by the command line.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,18 +80,22 @@ def look(path: Path, name: str, options: ReadOptions = DEFAULTS) -> Row:
         return Row(name, _encoding(path), "refused", reason=error.reason, fix=error.fix)
 
 
-def as_markdown(rows: Iterable[Row]) -> str:
-    """A table of file, encoding and outcome, with a count of both outcomes before it."""
-    rows = tuple(rows)
-    read = sum(row.outcome == "read" for row in rows)
-    lines = [
-        f"{len(rows)} files: {read} read, {len(rows) - read} refused with a reason.",
-        "",
-        "| file | encoding | outcome |",
-        "|---|---|---|",
-        *(f"| {_cell(row.file)} | {_cell(row.encoding)} | {_cell(_outcome(row))} |" for row in rows),
-    ]
-    return "\n".join(lines) + "\n"
+def as_markdown(tables: Mapping[str, Sequence[Row]]) -> str:
+    """A table of file, encoding and outcome for each folder, under its name and a count of both outcomes."""
+    lines: list[str] = []
+    for title, rows in tables.items():
+        read = sum(row.outcome == "read" for row in rows)
+        lines += [
+            f"## {title}",
+            "",
+            f"{len(rows)} files: {read} read, {len(rows) - read} refused with a reason.",
+            "",
+            "| file | encoding | outcome |",
+            "|---|---|---|",
+            *(f"| {_cell(row.file)} | {_cell(row.encoding)} | {_cell(_outcome(row))} |" for row in rows),
+            "",
+        ]
+    return "\n".join(lines[:-1]) + "\n"
 
 
 def _files(folder: Path) -> list[Path]:
