@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 
 import pydicom
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from workbench.errors import ScanRefused
 from workbench.imaging.dicomfile import quiet, refusing
@@ -28,6 +30,9 @@ def referenced_files(path: Path, source: str) -> tuple[tuple[Path, ...], tuple[S
     """
     with refusing(source), quiet():
         check_file_size(source, path.stat().st_size)
+        if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            # No disc has one (PS3.10 8.6), and it would have to be inflated to be looked at.
+            raise ScanRefused(source, "The DICOMDIR is deflated.", "Give its folder instead.")
         records = pydicom.dcmread(path).get("DirectoryRecordSequence") or ()
         if len(records) > LIMITS.archive_entries:
             raise ScanRefused(

@@ -5,6 +5,8 @@ Called by `dicom`.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from pydicom.dataset import Dataset
 
 from workbench.imaging.scan import Finding, Region, Severity
@@ -21,16 +23,22 @@ def ultrasound_regions(dataset: Dataset) -> tuple[Region, ...]:
     """Regions of an ultrasound image, cut to the picture; those that lie outside of it are left out."""
     found: list[Region] = []
     for item in dataset.get("SequenceOfUltrasoundRegions") or ():
-        ends = [item.get(f"RegionLocation{end}") for end in ("MinY0", "MaxY1", "MinX0", "MaxX1")]
-        if None in ends:
-            continue
-        top, bottom, left, right = (max(0, int(end)) for end in ends)
-        bottom, right = min(bottom + 1, int(dataset.Rows)), min(right + 1, int(dataset.Columns))
-        if top >= bottom or left >= right:
-            continue
-        kind = _REGION_KINDS.get(int(item.get("RegionSpatialFormat") or 0), "other")
-        found.append(Region(kind, (top, bottom), (left, right), _region_spacing(item)))
+        with suppress(TypeError, ValueError, OverflowError):  # a nonsense region is none
+            found += _region(item, int(dataset.Rows), int(dataset.Columns))
     return tuple(found)
+
+
+def _region(item: Dataset, rows: int, columns: int) -> list[Region]:
+    """The region of one item; none where it is empty or lies outside."""
+    ends = [item.get(f"RegionLocation{end}") for end in ("MinY0", "MaxY1", "MinX0", "MaxX1")]
+    if None in ends:
+        return []
+    top, bottom, left, right = (max(0, int(end)) for end in ends)
+    bottom, right = min(bottom + 1, rows), min(right + 1, columns)
+    if top >= bottom or left >= right:
+        return []
+    kind = _REGION_KINDS.get(int(item.get("RegionSpatialFormat") or 0), "other")
+    return [Region(kind, (top, bottom), (left, right), _region_spacing(item))]
 
 
 def region_findings(regions: tuple[Region, ...], rows: int, columns: int) -> list[Finding]:

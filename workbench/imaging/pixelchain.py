@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-from pydicom.pixels.utils import pixel_array
+from pydicom.pixels.utils import get_expected_length, pixel_array
 from pydicom.sequence import Sequence as DicomSequence
 
 from workbench.errors import ScanRefused
@@ -56,6 +56,7 @@ def decode(dataset: Dataset, source: str) -> Values:
         Exception: whatever pydicom and the codecs raise on damaged data; `dicom` names it.
     """
     photometric = str(dataset.get("PhotometricInterpretation", "")).strip()
+    _check_length(dataset, source)
     stored = np.asarray(pixel_array(dataset))
     samples = int(dataset.get("SamplesPerPixel", 1))
     frames, rows, columns = frame_count(dataset), int(dataset.Rows), int(dataset.Columns)
@@ -75,6 +76,19 @@ def decode(dataset: Dataset, source: str) -> Values:
         f"Photometric interpretation {photometric or 'missing'} with {samples} samples is not read.",
         "Export it as MONOCHROME2 or RGB.",
     )
+
+
+def _check_length(dataset: Dataset, source: str) -> None:
+    """Refuse uncompressed pixels that end before the image does."""
+    if "PixelData" not in dataset or dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    expected, actual = get_expected_length(dataset), len(dataset.PixelData)
+    if actual < expected:
+        raise ScanRefused(
+            source,
+            f"Its pixels are cut short: {actual:,} of {expected:,} bytes are there.",
+            "Export or send the image again.",
+        )
 
 
 def frame_count(dataset: Dataset) -> int:

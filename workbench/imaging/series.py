@@ -63,17 +63,22 @@ def group_series(
     singles: list[Group] = []
     series: dict[Key, list[tuple[DicomFile, Plane]]] = defaultdict(list)
     for file in kept:
-        uid = str(file.dataset.get("SeriesInstanceUID") or "")
-        plane = _plane(file)
-        if uid and plane is not None and frame_count(file.dataset) == 1:
-            series[_key(uid, file.dataset)].append((file, plane))
-        else:
-            singles.append(Group((file,)))
+        try:
+            with refusing(file.source):
+                uid = str(file.dataset.get("SeriesInstanceUID") or "")
+                plane = _plane(file)
+                if uid and plane is not None and frame_count(file.dataset) == 1:
+                    series[_key(uid, file.dataset)].append((file, plane))
+                else:
+                    singles.append(Group((file,)))
+        except ScanRefused as error:
+            refused.append(error)
     groups = list(singles)
     for alike in series.values():
         for part in by_orientation([plane for _, plane in alike]):
             try:
-                groups += _split_repeats(_without_copies([alike[i] for i in part]), options)
+                with refusing(alike[part[0]][0].source):
+                    groups += _split_repeats(_without_copies([alike[i] for i in part]), options)
             except ScanRefused as error:
                 refused.append(error)
     return groups, refused
