@@ -88,6 +88,11 @@ def test_raw_detector_values_are_a_warning(tmp_path: Path, modality: str) -> Non
     assert "for-processing" in _messages(read_scan(save(image, tmp_path / "x")))
 
 
+def test_one_part_of_a_split_image_says_so(tmp_path: Path) -> None:
+    image = _picture("US", ConcatenationUID="1.2.3", InConcatenationNumber=1, InConcatenationTotalNumber=2)
+    assert "part-of-concatenation" in _messages(read_scan(save(image, tmp_path / "x")))
+
+
 def test_free_text_in_the_view_does_not_reach_a_message(tmp_path: Path) -> None:
     image = _picture("MG", ViewPosition="DOE JANE 1950")
     assert "view not said" in _messages(read_scan(save(image, tmp_path / "x")))["mammogram"]

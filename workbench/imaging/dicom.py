@@ -133,6 +133,7 @@ def header_findings(dataset: Dataset) -> list[Finding]:
             )
         )
     found += headers.projection_findings(dataset)
+    found += headers.part_findings(dataset)
     regions = headers.ultrasound_regions(dataset)
     found += headers.region_findings(regions, int(dataset.Rows), int(dataset.Columns))
     aspect = dataset.get("PixelAspectRatio")

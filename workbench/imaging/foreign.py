@@ -36,6 +36,9 @@ def refuse_foreign(path: Path, source: str) -> None:
         ScanRefused: what it is and how to convert it.
         OSError: the file cannot be read.
     """
+    # Opening a pipe or a device could wait for ever.
+    if not path.is_file():
+        return
     head, packed = _head(path)
     if packed and head[128:132] == b"DICM":
         raise ScanRefused(source, "It is a DICOM file inside gzip.", "Unpack it first (gunzip).")

@@ -6,7 +6,7 @@ later over the earlier (PS3.3 C.7.6.16.1). Called by `dicom` and `series`.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -97,23 +97,20 @@ def by_orientation(planes: Sequence[Plane]) -> list[list[int]]:
     Compared with a tolerance (0.001 in each cosine, 0.1 % of spacing), never by rounding: scanners write the
     same direction with different last digits.
     """
+    cosines = np.array([[*plane.along_columns, *plane.along_rows] for plane in planes]).reshape(-1, 6)
+    spacings = np.array([plane.spacing for plane in planes]).reshape(-1, 2)
     kept: list[list[int]] = []
-    for index, plane in enumerate(planes):
-        for members in kept:
-            if _alike(planes[members[0]], plane):
-                members.append(index)
-                break
+    firsts = np.empty(len(planes), dtype=int)
+    for index in range(len(planes)):
+        known = firsts[: len(kept)]
+        alike = (np.abs(cosines[known] - cosines[index]) <= 1e-3).all(axis=1)
+        alike &= (np.abs(spacings[known] - spacings[index]) <= 1e-3 * spacings[known]).all(axis=1)
+        if alike.any():
+            kept[int(alike.argmax())].append(index)
         else:
+            firsts[len(kept)] = index
             kept.append([index])
     return kept
-
-
-def _alike(first: Plane, plane: Plane) -> bool:
-    return bool(
-        np.abs(first.along_columns - plane.along_columns).max() <= 1e-3
-        and np.abs(first.along_rows - plane.along_rows).max() <= 1e-3
-        and np.allclose(plane.spacing, first.spacing, rtol=1e-3, atol=0)
-    )
 
 
 def _divided(dataset: Dataset, planes: Sequence[Plane], members: list[int]) -> list[list[int]] | None:
@@ -140,11 +137,8 @@ def _divided(dataset: Dataset, planes: Sequence[Plane], members: list[int]) -> l
 
 
 def _most_at_one_place(planes: Sequence[Plane], members: list[int]) -> int:
-    again = geometry.repeated([planes[i] for i in members])
-    counts: dict[int, int] = defaultdict(lambda: 1)
-    for first in again.values():
-        counts[first] += 1
-    return max(counts.values(), default=1)
+    again = Counter(geometry.repeated([planes[i] for i in members]).values())
+    return 1 + max(again.values(), default=0)
 
 
 def _value(dataset: Dataset, frame: int, macro: str, name: str) -> str:

@@ -66,6 +66,20 @@ def common_spacing(regions: tuple[Region, ...]) -> tuple[float, float] | None:
     return spacings.pop() if len(spacings) == 1 else None
 
 
+def part_findings(dataset: Dataset) -> list[Finding]:
+    """Whether an image is one part of a longer one (PS3.3 C.7.6.16.2.2.4); parts are not joined."""
+    if not dataset.get("ConcatenationUID") or dataset.get("InConcatenationTotalNumber") == 1:
+        return []
+    return [
+        Finding(
+            "part-of-concatenation",
+            Severity.WARNING,
+            "The file is one part of an image that was split into several; it was read on its own.",
+            "Export the image whole.",
+        )
+    ]
+
+
 def projection_findings(dataset: Dataset) -> list[Finding]:
     """View and laterality of a mammogram, and whether X-ray pixels are raw (PS3.3 C.8.11.1, C.8.11.7)."""
     modality = str(dataset.get("Modality") or "").strip()

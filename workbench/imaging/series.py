@@ -8,7 +8,7 @@ becomes a finding or a refusal; nothing is averaged, and resampled only where a 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -293,8 +293,8 @@ def _divided(
 
 def _measurements(members: list[Member]) -> int:
     """How often the place that is measured most often is measured."""
-    again = list(geometry.repeated([plane for _, plane in members]).values())
-    return 1 + max(map(again.count, set(again)), default=0)
+    again = Counter(geometry.repeated([plane for _, plane in members]).values())
+    return 1 + max(again.values(), default=0)
 
 
 def _attribute(dataset: Dataset, name: str) -> str:
