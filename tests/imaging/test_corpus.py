@@ -12,6 +12,8 @@ import pytest
 from tests.imaging.corpus import DEFECTS, read_once
 from workbench.errors import ScanRefused
 from workbench.imaging import ReadOptions, Scan, read_scan
+from workbench.imaging.archive import is_clutter
+from workbench.imaging.inventory import as_markdown, row_of
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,22 @@ def test_compressed_and_plain_copies_of_an_image_agree(corpus: dict[Path, Scan |
         other = corpus[_find(corpus, name)]
         assert isinstance(other, Scan)
         np.testing.assert_array_equal(plain.pixels, other.pixels)
+
+
+def test_the_published_table_is_what_came_of_each_file(
+    shared: Path, corpus: dict[Path, Scan | ScanRefused]
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "benchmarks" / "corpus.md"
+    published = page.read_text(encoding="utf-8")
+    for part in ("dicom", "nifti"):
+        root = shared / part
+        rows = [
+            row_of(path, path.relative_to(root).as_posix(), found)
+            for path, found in corpus.items()
+            if path.is_relative_to(root) and not is_clutter(path.name)
+        ]
+        printed = as_markdown({part: rows}).splitlines()
+        assert sorted(set(printed) - set(published.splitlines())) == []
 
 
 HEADERLESS = ("OT-PAL-8-face.dcm", "JLSL_RGB_ILV0.dcm", "JLSL_RGB_ILV2.dcm", "JLSN_RGB_ILV0.dcm")

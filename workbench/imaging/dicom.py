@@ -20,7 +20,7 @@ from workbench.imaging.dicomfile import DicomFile, check_codestreams, open_dicom
 from workbench.imaging.frames import in_plane_spacing, plane_of, thickness, volume_plane_of, volumes
 from workbench.imaging.geometry import Plane
 from workbench.imaging.identity import patient_key
-from workbench.imaging.options import DEFAULTS, ReadOptions
+from workbench.imaging.options import DEFAULTS, ReadOptions, chosen_volume
 from workbench.imaging.pixelchain import Values, decode, frame_count
 from workbench.imaging.remedies import arranged, upright
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity
@@ -214,33 +214,6 @@ def stacked(
     order = list(stack.order)
     pixels, first, stack = upright(pixels[order], planes[order[0]], stack, options, source)
     return placed(pixels, first, stack.step, stack.spacing, list(stack.findings))
-
-
-def chosen_volume(count: int, options: ReadOptions, source: str) -> tuple[int, list[Finding]]:
-    """Number of the volume to take of a file that holds `count`, and what to say about it.
-
-    Raises:
-        ScanRefused: there is none of the number asked for.
-    """
-    if options.volume is not None and options.volume >= count:
-        has = "one volume" if count == 1 else f"{count} volumes, numbered from 0"
-        raise ScanRefused(
-            source,
-            f"It has no volume {options.volume}: it holds {has}.",
-            "Ask for one of them, or for none to take the first.",
-        )
-    if count == 1:
-        return 0, []
-    if options.volume is not None:
-        said = f"Of {count} volumes in the file, number {options.volume} (from 0) was taken, as chosen."
-        return options.volume, [Finding("volume-chosen", Severity.INFO, said)]
-    note = Finding(
-        "first-volume",
-        Severity.WARNING,
-        f"The file holds {count} volumes (echoes, b-values, phases, ...); the first was taken.",
-        "Choose another by its number, or save the volume of interest as its own file.",
-    )
-    return 0, [note]
 
 
 def placed(

@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pydicom
@@ -77,6 +77,10 @@ class DicomFile:
     def is_localiser(self) -> bool:
         """Whether the image is a scout on which the real series was planned."""
         return "LOCALIZER" in image_type(self.dataset)
+
+    def noting(self, finding: Finding) -> DicomFile:
+        """The same file with a further finding."""
+        return replace(self, findings=(*self.findings, finding))
 
 
 def open_dicom(path: Path, source: str, options: ReadOptions = DEFAULTS) -> DicomFile:

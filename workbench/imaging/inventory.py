@@ -75,9 +75,16 @@ def inventory(
 def look(path: Path, name: str, options: ReadOptions = DEFAULTS) -> Row:
     """The row of one file."""
     try:
-        return _read(read_scan(path, options=options), name)
+        return row_of(path, name, read_scan(path, options=options))
     except ScanRefused as error:
-        return Row(name, _encoding(path), "refused", reason=error.reason, fix=error.fix)
+        return row_of(path, name, error)
+
+
+def row_of(path: Path, name: str, outcome: Scan | ScanRefused) -> Row:
+    """The row of a file that has been read or refused."""
+    if isinstance(outcome, Scan):
+        return _read(outcome, name)
+    return Row(name, _encoding(path), "refused", reason=outcome.reason, fix=outcome.fix)
 
 
 def as_markdown(tables: Mapping[str, Sequence[Row]]) -> str:

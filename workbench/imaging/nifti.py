@@ -21,10 +21,10 @@ from nibabel.fileholders import FileHolder
 
 from workbench.errors import ScanRefused
 from workbench.imaging import geometry
-from workbench.imaging.dicom import chosen_volume, replace_non_finite
+from workbench.imaging.dicom import replace_non_finite
 from workbench.imaging.dicomfile import quiet, refusing
 from workbench.imaging.limits import LIMITS, check_file_size, check_values
-from workbench.imaging.options import DEFAULTS, ReadOptions
+from workbench.imaging.options import DEFAULTS, ReadOptions, chosen_volume
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity, Units
 
 _MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}

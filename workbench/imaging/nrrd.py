@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from workbench.errors import ScanRefused
 from workbench.imaging import geometry
-from workbench.imaging.dicom import chosen_volume, replace_non_finite
+from workbench.imaging.dicom import replace_non_finite
 from workbench.imaging.dicomfile import quiet, refusing
 from workbench.imaging.limits import LIMITS, check_file_size, check_values
-from workbench.imaging.options import DEFAULTS, ReadOptions
+from workbench.imaging.options import DEFAULTS, ReadOptions, chosen_volume
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity, Units
 
 Header = dict[str, Any]

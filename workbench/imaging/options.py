@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from workbench.errors import ScanRefused
+from workbench.imaging.scan import Finding, Severity
+
 
 class Remedy(StrEnum):
     """What may be done about a series whose slices do not make a regular volume.
@@ -48,3 +51,30 @@ class ReadOptions:
 
 
 DEFAULTS = ReadOptions()
+
+
+def chosen_volume(count: int, options: ReadOptions, source: str) -> tuple[int, list[Finding]]:
+    """Number of the volume to take of a file that holds `count`, and what to say about it.
+
+    Raises:
+        ScanRefused: there is none of the number asked for.
+    """
+    if options.volume is not None and options.volume >= count:
+        has = "one volume" if count == 1 else f"{count} volumes, numbered from 0"
+        raise ScanRefused(
+            source,
+            f"It has no volume {options.volume}: it holds {has}.",
+            "Ask for one of them, or for none to take the first.",
+        )
+    if count == 1:
+        return 0, []
+    if options.volume is not None:
+        said = f"Of {count} volumes in the file, number {options.volume} (from 0) was taken, as chosen."
+        return options.volume, [Finding("volume-chosen", Severity.INFO, said)]
+    note = Finding(
+        "first-volume",
+        Severity.WARNING,
+        f"The file holds {count} volumes (echoes, b-values, phases, ...); the first was taken.",
+        "Choose another by its number, or save the volume of interest as its own file.",
+    )
+    return 0, [note]

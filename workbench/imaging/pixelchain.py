@@ -20,13 +20,13 @@ from pydicom.sequence import Sequence as DicomSequence
 
 from workbench.errors import ScanRefused
 from workbench.imaging.limits import check_values
+from workbench.imaging.palette import check_palette
 from workbench.imaging.scan import Finding, Severity, Units
-from workbench.imaging.suv import suv_factor
+from workbench.imaging.suv import uptake
 
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420", "YBR_PARTIAL_422")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
-MAX_PALETTE = 65_536
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +104,7 @@ def _colour(dataset: Dataset, stored: npt.NDArray[np.generic]) -> Values:
 
 def _palette(dataset: Dataset, stored: npt.NDArray[np.generic], source: str) -> Values:
     check_values(source, (*stored.shape, 3))
-    _check_palette(dataset, source)
+    check_palette(dataset, source)
     mapped = apply_color_lut(stored, dataset)[..., :3]
     # Colours of 8 bits are often kept in tables of 16: the descriptor says which is full scale.
     top = float(np.iinfo(mapped.dtype).max)
@@ -112,34 +112,6 @@ def _palette(dataset: Dataset, stored: npt.NDArray[np.generic], source: str) -> 
         "palette-colour", Severity.INFO, "Colours were looked up in the palette that the file carries."
     )
     return Values(mapped.astype(np.float32), Units.DISPLAY, (0.0, top), None, (note,))
-
-
-def _check_palette(dataset: Dataset, source: str) -> None:
-    """Refuse a segmented palette that expands past what a palette may hold (PS3.3 C.7.9.2).
-
-    A segment of three words claims up to 65,535 entries, and an indirect one repeats others.
-    """
-    for colour in ("Red", "Green", "Blue"):
-        data = dataset.get(f"Segmented{colour}PaletteColorLookupTableData")
-        descriptor = dataset.get(f"{colour}PaletteColorLookupTableDescriptor")
-        if not data or not descriptor:
-            continue
-        words = np.frombuffer(data, "u1" if int(descriptor[2]) == 8 else "<u2")
-        if _expanded(words) > MAX_PALETTE:
-            raise ScanRefused(
-                source, "Its palette expands to more entries than a palette may hold.", "Export it as RGB."
-            )
-
-
-def _expanded(words: npt.NDArray[np.generic]) -> int:
-    """Entries of a segmented palette, indirect segments taken at their largest."""
-    total, offset, longest = 0, 0, 0
-    while offset + 1 < len(words) and total <= MAX_PALETTE:
-        code, length = int(words[offset]), int(words[offset + 1])
-        total += length * longest if code == 2 else length
-        longest = max(longest, length if code in (0, 1) else 0)
-        offset += 2 + {0: length, 1: 1, 2: 4 if words.dtype.itemsize == 1 else 2}.get(code, len(words))
-    return total
 
 
 def _grey(dataset: Dataset, stored: npt.NDArray[np.generic], invert: bool, source: str) -> Values:
@@ -153,7 +125,8 @@ def _grey(dataset: Dataset, stored: npt.NDArray[np.generic], invert: bool, sourc
     units = _units(dataset, limits, floating)
     window = _window(frame_dataset(dataset, 0), findings)
     if str(dataset.get("Modality", "")).strip() == "PT":
-        factor = _uptake(dataset, findings)
+        factor, note = uptake(dataset, frame_count(dataset))
+        findings.append(note)
         if factor is not None:
             units = Units.SUV
             np.multiply(scaled, factor, out=scaled)
@@ -188,34 +161,6 @@ def _check_frames(dataset: Dataset, frames: int, source: str) -> None:
             f"It holds {frames} frames and describes {len(described)} of them.",
             "Export or send the image again.",
         )
-
-
-def _uptake(dataset: Dataset, findings: list[Finding]) -> float | None:
-    """Factor to SUVbw of a PET image, and the finding that says whether there is one."""
-    if frame_count(dataset) > 1:
-        reason = "the image is an enhanced multi-frame one"
-    else:
-        found = suv_factor(dataset)
-        if found.factor is not None:
-            findings.append(
-                Finding(
-                    "suv",
-                    Severity.INFO,
-                    "Values are standardised uptake by body weight (SUVbw), from weight, dose and decay.",
-                )
-            )
-            return found.factor
-        reason = found.reason
-    findings.append(
-        Finding(
-            "suv-not-computed",
-            Severity.WARNING,
-            f"Standardised uptake (SUV) could not be computed because {reason}; values are as the file gives "
-            "them.",
-            "Do not compare uptake between such scans; export the series with its PET header.",
-        )
-    )
-    return None
 
 
 def frame_dataset(dataset: Dataset, index: int) -> Dataset:

@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DA, DT, TM
 
+from workbench.imaging.scan import Finding, Severity
+
 _GE, _PHILIPS = "GEMS_PETD_01", "Philips PET Private Group"
 _DAY = timedelta(days=1)
 
@@ -31,6 +33,29 @@ class Suv:
 
     factor: float | None
     reason: str = ""
+
+
+def uptake(dataset: Dataset, frames: int) -> tuple[float | None, Finding]:
+    """Factor to SUVbw of a PET image, None where it has none, and the finding that says so.
+
+    Args:
+        dataset: its header.
+        frames: number of its frames; an enhanced image is not converted.
+    """
+    found = suv_factor(dataset) if frames == 1 else Suv(None, "the image is an enhanced multi-frame one")
+    if found.factor is not None:
+        return found.factor, Finding(
+            "suv",
+            Severity.INFO,
+            "Values are standardised uptake by body weight (SUVbw), from weight, dose and decay.",
+        )
+    return None, Finding(
+        "suv-not-computed",
+        Severity.WARNING,
+        f"Standardised uptake (SUV) could not be computed because {found.reason}; values are as the file "
+        "gives them.",
+        "Do not compare uptake between such scans; export the series with its PET header.",
+    )
 
 
 def suv_factor(dataset: Dataset) -> Suv:
