@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate
@@ -398,3 +399,17 @@ def test_a_missing_gpl_codec_names_the_extra(tmp_path: Path, monkeypatch: pytest
     error = _refusal(save(image, tmp_path / "x"))
     assert "12-bit JPEG Extended" in error.reason
     assert "codecs-gpl" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"), [("RescaleSlope", GREY - 1024.0), ("RescaleIntercept", GREY * 2.0)]
+)
+def test_half_a_rescale_is_applied_with_a_warning(
+    tmp_path: Path, missing: str, expected: npt.NDArray[np.float64]
+) -> None:
+    image = ct(GREY)
+    image.RescaleSlope, image.RescaleIntercept = 2, -1024
+    delattr(image, missing)
+    scan = _read(image, tmp_path)
+    np.testing.assert_array_equal(scan.pixels[0, ..., 0], expected)
+    assert "rescale-incomplete" in _codes(scan)

@@ -123,6 +123,7 @@ def _grey(dataset: Dataset, stored: npt.NDArray[np.generic], invert: bool, sourc
         scaled[index] = _modality(frame_dataset(dataset, index), frame)
     limits = None if floating else full_range(_full_scale(dataset, index) for index in range(len(stored)))
     units = _units(dataset, limits, floating)
+    findings += _half_rescaled(frame_dataset(dataset, 0))
     window = _window(frame_dataset(dataset, 0), findings)
     if str(dataset.get("Modality", "")).strip() == "PT":
         factor, note = uptake(dataset, frame_count(dataset))
@@ -211,10 +212,24 @@ def _modality(attributes: Dataset, frame: npt.NDArray[np.generic]) -> npt.NDArra
 
 
 def _rescale(attributes: Dataset) -> tuple[float, float]:
-    slope, intercept = attributes.get("RescaleSlope"), attributes.get("RescaleIntercept")
-    if slope in (None, "") or intercept in (None, ""):
-        return 1.0, 0.0
-    return float(slope), float(intercept)
+    """Slope and intercept; the one that is missing changes nothing (see `_half_rescaled`)."""
+    slope, intercept = _first(attributes, "RescaleSlope"), _first(attributes, "RescaleIntercept")
+    return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept
+
+
+def _half_rescaled(attributes: Dataset) -> list[Finding]:
+    """The standard has slope and intercept stand together (PS3.3 C.11.1.1.2); a file with one is doubtful."""
+    given = [_first(attributes, name) is not None for name in ("RescaleSlope", "RescaleIntercept")]
+    if attributes.get("ModalityLUTSequence") or given[0] == given[1]:
+        return []
+    return [
+        Finding(
+            "rescale-incomplete",
+            Severity.WARNING,
+            "Only one of slope and intercept is given; values were changed by that one alone.",
+            "Check that values are in the expected range.",
+        )
+    ]
 
 
 def full_range(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:
@@ -238,7 +253,7 @@ def _full_scale(dataset: Dataset, frame: int) -> tuple[float, float]:
 
 def _units(dataset: Dataset, limits: tuple[float, float] | None, floating: bool) -> Units:
     attributes = frame_dataset(dataset, 0)
-    slope_given = attributes.get("RescaleSlope") not in (None, "")
+    slope_given = _first(attributes, "RescaleSlope") is not None
     kind = str(attributes.get("RescaleType", "")).strip().upper()
     if str(dataset.get("Modality", "")).strip() == "CT" and slope_given and kind in ("", "HU"):
         return Units.HOUNSFIELD
