@@ -21,12 +21,13 @@ from workbench.cli import app
 from workbench.cli_benchmark import app as benchmark_app
 from workbench.cli_data import app as data_app
 from workbench.cli_pacs import app as pacs_app
+from workbench.cli_scans import app as scans_app
 from workbench.data.card import Card
 from workbench.learners import learners
 from workbench.training.plan import Plan
 
 ROOT = Path(__file__).parents[1]
-GROUPS = {"data": data_app, "benchmark": benchmark_app, "pacs": pacs_app}
+GROUPS = {"data": data_app, "benchmark": benchmark_app, "pacs": pacs_app, "scans": scans_app}
 """Commands that have commands of their own."""
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workbench.data.examples import Support
+    from workbench.imaging.options import ReadOptions
     from workbench.imaging.read import ReadResult
     from workbench.learners.base import Learner
 
@@ -75,9 +76,15 @@ def read_support(path: str | Path, learner: Learner) -> Support:
     return Support.from_examples(read.examples, learner.recipe, read.classes)
 
 
-def read_scans(paths: str | Path | Sequence[str | Path]) -> ReadResult:
-    """Scans in files, folders and zips: ``scans`` that could be read, and ``refused`` with the reasons."""
+def read_scans(paths: str | Path | Sequence[str | Path], options: ReadOptions | None = None) -> ReadResult:
+    """Scans in files, folders and zips: ``scans`` that could be read, and ``refused`` with the reasons.
+
+    Args:
+        paths: what to read.
+        options: remedies for irregular series, number of the volume, ... (`workbench.imaging.ReadOptions`).
+    """
+    from workbench.imaging.options import DEFAULTS
     from workbench.imaging.read import read_scans as read
 
     given = [paths] if isinstance(paths, str | Path) else paths
-    return read([Path(path) for path in given])
+    return read([Path(path) for path in given], options=options or DEFAULTS)

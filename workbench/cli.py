@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,8 +17,12 @@ from typer.core import TyperGroup
 
 from workbench.cli_output import Format, bar, check_place, listed
 from workbench.cli_results import results
+from workbench.cli_scans import NoPreambleOption, RemedyOption, VolumeOption, read_options
 from workbench.errors import WorkbenchError
 from workbench.evaluation.plaintext import NOTICE
+
+if TYPE_CHECKING:
+    from workbench.imaging.options import ReadOptions
 
 INPUT_ERROR, NOTHING_READ = 2, 1
 errors = Console(stderr=True, highlight=False)
@@ -117,6 +121,9 @@ def adapt(
     estimate: Annotated[
         bool, typer.Option(help="Estimate the accuracy by leaving out one patient after the other.")
     ] = True,
+    remedy: RemedyOption = None,
+    volume: VolumeOption = None,
+    allow_no_preamble: NoPreambleOption = False,
 ) -> None:
     """Adapt a model to a condition from a few labelled scans of each class.
 
@@ -143,7 +150,7 @@ def adapt(
     check_place(out)
     loaded = load_weights(weights, method)
     with bar("Reading scans", errors) as progress:
-        read = read_examples(support, progress)
+        read = read_examples(support, progress, read_options(remedy, volume, allow_no_preamble))
     listed(read.refused, errors)
     for text in advice(read):
         errors.print(text, style="yellow", markup=False, soft_wrap=True)
@@ -171,6 +178,9 @@ def predict(
             help="Weights the model was adapted from, unless they are among those shipped.",
         ),
     ] = None,
+    remedy: RemedyOption = None,
+    volume: VolumeOption = None,
+    allow_no_preamble: NoPreambleOption = False,
 ) -> None:
     """Read new scans with an adapted model.
 
@@ -192,8 +202,9 @@ def predict(
     adapted = load_model(model, weights)
     if adapted.record.choice:
         errors.print(adapted.record.choice, markup=False, soft_wrap=True)
+    options = read_options(remedy, volume, allow_no_preamble)
     with bar("Reading scans", errors) as progress:
-        cases = tuple(read_cases(adapted, scans, progress))
+        cases = tuple(read_cases(adapted, scans, progress, options))
     text = render_cases(cases, adapted.record.classes, form)
     if out is None:
         sys.stdout.write(text)
@@ -246,6 +257,9 @@ def evaluate(
         bool, typer.Option("--allow-seen", help="Take conditions the weights have seen, and mark them so.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what the cache holds.")] = False,
+    remedy: RemedyOption = None,
+    volume: VolumeOption = None,
+    allow_no_preamble: NoPreambleOption = False,
 ) -> None:
     """Measure: methods on episodes of held-out conditions, or one adapted model on a labelled cohort.
 
@@ -263,7 +277,8 @@ def evaluate(
     if (model is None) != (cohort is None):
         raise typer.BadParameter("give both an adapted model and a cohort, or neither")
     if model is not None and cohort is not None:
-        _evaluate_cohort(model, cohort, report or [], weights)
+        options = read_options(remedy, volume, allow_no_preamble)
+        _evaluate_cohort(model, cohort, report or [], weights, options)
         return
     from workbench.cli_output import moving_bar, print_rows
     from workbench.data.episodes import EpisodeSpec
@@ -288,7 +303,9 @@ def evaluate(
     print(NOTICE)
 
 
-def _evaluate_cohort(model: Path, cohort: Path, reports: list[Path], weights: str) -> None:
+def _evaluate_cohort(
+    model: Path, cohort: Path, reports: list[Path], weights: str, options: ReadOptions
+) -> None:
     from workbench.adaptation.model import load_model
     from workbench.cli_output import counted, print_performance
     from workbench.evaluation.cohorts import evaluate_cohort
@@ -299,7 +316,7 @@ def _evaluate_cohort(model: Path, cohort: Path, reports: list[Path], weights: st
         check_place(path)
     adapted = load_model(model, None if weights == "general" else weights)
     with bar("Reading the cohort", errors) as progress:
-        result = evaluate_cohort(adapted, cohort, progress)
+        result = evaluate_cohort(adapted, cohort, progress, options)
     listed(result.refused, errors)
     found = result.performance
     print(
@@ -532,6 +549,19 @@ def pacs(ctx: typer.Context) -> None:
     from workbench.cli_pacs import app as pacs_app
 
     code = pacs_app(args=ctx.args or ["--help"], prog_name="workbench pacs", standalone_mode=False)
+    if isinstance(code, int) and code:
+        raise typer.Exit(code)
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+def scans(ctx: typer.Context) -> None:
+    """Look at files before they are used: what each is, and how it is read or why it is refused."""
+    from workbench.cli_scans import app as scans_app
+
+    code = scans_app(args=ctx.args or ["--help"], prog_name="workbench scans", standalone_mode=False)
     if isinstance(code, int) and code:
         raise typer.Exit(code)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.sequence import Sequence as Sequence_
+from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, ExplicitVRLittleEndian, generate_uid
 
 SERIES = generate_uid(entropy_srcs=["series"])
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -76,3 +77,45 @@ def write_series(
         image.InstanceNumber = name + 1
         paths.append(save(image, folder / f"IM{name:04d}"))
     return paths
+
+
+def item(**values: object) -> Dataset:
+    """A data set of the named attributes; a list of data sets becomes a sequence."""
+    made = Dataset()
+    for name, value in values.items():
+        is_sequence = isinstance(value, list) and value and isinstance(value[0], Dataset)
+        setattr(made, name, Sequence_(value) if is_sequence else value)
+    return made
+
+
+def enhanced(
+    frames: npt.NDArray[np.generic],
+    positions: Sequence[Sequence[float]] | None,
+    per_frame: Sequence[Dataset] | None = None,
+    orientation: Sequence[float] = AXIAL,
+    spacing: tuple[float, float] = (1.0, 1.0),
+) -> FileDataset:
+    """An enhanced MR image ``(frames, rows, columns)``; `per_frame` is added to each frame's groups."""
+    image = ct(frames[0], None)
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    image.Modality = "MR"
+    del image.RescaleSlope, image.RescaleIntercept
+    image.NumberOfFrames, image.PixelData = len(frames), frames.tobytes() + b"\x00" * (frames.nbytes % 2)
+    groups = []
+    for index in range(len(frames)):
+        group = Dataset()
+        if positions is not None:
+            group.PlanePositionSequence = Sequence_([item(ImagePositionPatient=list(positions[index]))])
+        if per_frame is not None:
+            group.update(per_frame[index])
+        groups.append(group)
+    image.PerFrameFunctionalGroupsSequence = Sequence_(groups)
+    image.SharedFunctionalGroupsSequence = Sequence_(
+        [
+            item(
+                PlaneOrientationSequence=[item(ImageOrientationPatient=list(orientation))],
+                PixelMeasuresSequence=[item(PixelSpacing=list(spacing))],
+            )
+        ]
+    )
+    return image

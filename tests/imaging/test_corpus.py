@@ -9,23 +9,17 @@ import numpy as np
 import pydicom
 import pytest
 
+from tests.imaging.corpus import DEFECTS, read_once
 from workbench.errors import ScanRefused
-from workbench.imaging import Scan, read_scan
-
-DEFECTS = (NameError, AttributeError, AssertionError, ImportError)
-
-
-def _outcome(path: Path) -> Scan | ScanRefused:
-    try:
-        return read_scan(path)
-    except ScanRefused as error:
-        return error
+from workbench.imaging import ReadOptions, Scan, read_scan
+from workbench.imaging.archive import is_clutter
+from workbench.imaging.inventory import as_markdown, row_of
 
 
 @pytest.fixture(scope="module")
 def corpus(shared: Path) -> dict[Path, Scan | ScanRefused]:
     files = [p for part in ("dicom", "nifti") for p in sorted((shared / part).rglob("*")) if p.is_file()]
-    return {path: _outcome(path) for path in files}
+    return {path: read_once(path) for path in files}
 
 
 def _find(corpus: dict[Path, Scan | ScanRefused], name: str) -> Path:
@@ -68,7 +62,18 @@ REFUSED = {
     "MR_truncated.dcm": "cut short",
     "JPGExtended.dcm": "12-bit JPEG Extended",
     "JPEG2000-embedded-sequence-delimiter.dcm": "larger than the header says",
-    "hotiron.dcm": "without pixel data",
+    "hotiron.dcm": "colour palette",
+    "UN_sequence.dcm": "without pixel data",
+    "seg_image_ct_binary.dcm": "segmentation (SEG)",
+    "rtstruct.dcm": "lacks the DICOM file header",
+    "OT-PAL-8-face.dcm": "lacks the DICOM file header",
+    "zipMR.gz": "DICOM file inside gzip",
+    "analyze.hdr": "Analyze 7.5",
+    "T1.PAR": "PAR header",
+    "tiny.mnc": "MINC",
+    "test.mgz": "MGH",
+    "simple.trk": "fibre tracts",
+    "scaled+tlrc.HEAD": "AFNI",
     "sm_image.dcm": "whole-slide",
     "row_major.dconn.nii": "CIFTI",
     "nifti1.hdr": "pair",
@@ -150,9 +155,38 @@ def test_compressed_and_plain_copies_of_an_image_agree(corpus: dict[Path, Scan |
         np.testing.assert_array_equal(plain.pixels, other.pixels)
 
 
-def test_a_file_without_the_dicom_header_is_read_with_a_finding(
+def test_the_published_table_is_what_came_of_each_file(
+    shared: Path, corpus: dict[Path, Scan | ScanRefused]
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "benchmarks" / "corpus.md"
+    published = page.read_text(encoding="utf-8")
+    for part in ("dicom", "nifti"):
+        root = shared / part
+        rows = [
+            row_of(path, path.relative_to(root).as_posix(), found)
+            for path, found in corpus.items()
+            if path.is_relative_to(root) and not is_clutter(path.name)
+        ]
+        printed = as_markdown({part: rows}).splitlines()
+        assert sorted(set(printed) - set(published.splitlines())) == []
+
+
+HEADERLESS = ("OT-PAL-8-face.dcm", "JLSL_RGB_ILV0.dcm", "JLSL_RGB_ILV2.dcm", "JLSN_RGB_ILV0.dcm")
+
+
+@pytest.mark.parametrize("name", HEADERLESS)
+def test_a_file_without_the_dicom_header_is_read_with_a_finding_where_asked(
+    corpus: dict[Path, Scan | ScanRefused], name: str
+) -> None:
+    scan = read_scan(_find(corpus, name), options=ReadOptions(allow_no_preamble=True))
+    codes = {f.code for f in scan.findings}
+    assert "dicom-header-missing" in codes
+    # Three of them lack the preamble only.
+    assert ("syntax-guessed" in codes) == (name == "OT-PAL-8-face.dcm")
+
+
+def test_files_without_header_are_told_what_they_are_where_asked(
     corpus: dict[Path, Scan | ScanRefused],
 ) -> None:
-    scan = corpus[_find(corpus, "OT-PAL-8-face.dcm")]
-    assert isinstance(scan, Scan)
-    assert "dicom-header-missing" in {f.code for f in scan.findings}
+    with pytest.raises(ScanRefused, match="RT Structure Set"):
+        read_scan(_find(corpus, "rtstruct.dcm"), options=ReadOptions(allow_no_preamble=True))

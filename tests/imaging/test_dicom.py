@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate
@@ -286,3 +287,129 @@ def test_padding_given_as_the_unsigned_bits_of_a_signed_value(tmp_path: Path) ->
     image.add_new("PixelPaddingValue", "US", 63536)
     scan = _read(image, tmp_path)
     assert scan.pixels[0, 0, 0, 0] == 60
+
+
+def _palette(image: FileDataset, tables: dict[str, list[int]], entries: int, segmented: bool) -> FileDataset:
+    image.PhotometricInterpretation = "PALETTE COLOR"
+    for colour, table in tables.items():
+        setattr(image, f"{colour}PaletteColorLookupTableDescriptor", [entries, 0, 16])
+        image[f"{colour}PaletteColorLookupTableDescriptor"].VR = "US"
+        prefix = "Segmented" if segmented else ""
+        data = np.array(table, "<u2").tobytes()
+        setattr(image, f"{prefix}{colour}PaletteColorLookupTableData", data)
+    return image
+
+
+def test_a_palette_is_looked_up(tmp_path: Path) -> None:
+    tables = {"Red": [0, 100, 65535], "Green": [5, 6, 7], "Blue": [9, 8, 7]}
+    image = _palette(ct(np.array([[0, 1], [2, 2]], np.uint8)), tables, 3, segmented=False)
+    scan = _read(image, tmp_path)
+    assert scan.pixels[0].reshape(-1, 3).tolist() == [[0, 5, 9], [100, 6, 8], [65535, 7, 7], [65535, 7, 7]]
+
+
+def test_a_segmented_palette_is_expanded(tmp_path: Path) -> None:
+    """One discrete value 0, then a line of four to 400; and a discrete pair repeated indirectly for blue."""
+    line = [0, 1, 0, 1, 4, 400]
+    pairs = [0, 2, 7, 8, 0, 1, 9, 2, 1, 0, 0]
+    image = _palette(
+        ct(np.arange(5, dtype=np.uint8)[None]), {"Red": line, "Green": line, "Blue": pairs}, 5, segmented=True
+    )
+    scan = _read(image, tmp_path)
+    assert scan.pixels[0, 0, :, 0].tolist() == [0, 100, 200, 300, 400]
+    assert scan.pixels[0, 0, :, 2].tolist() == [7, 8, 9, 7, 8]
+
+
+def test_a_segmented_palette_that_claims_millions_of_entries_is_refused(tmp_path: Path) -> None:
+    bomb = [0, 1, 0] + [1, 65535, 9] * 2000
+    tables = {"Red": bomb, "Green": bomb, "Blue": bomb}
+    image = _palette(ct(np.zeros((2, 2), np.uint8)), tables, 256, segmented=True)
+    assert "palette expands" in _refusal(save(image, tmp_path / "x")).reason
+
+
+def test_ybr_full_422_has_half_the_colour(tmp_path: Path) -> None:
+    """Two pixels share one pair of chroma (PS3.3 C.7.6.3.1.2): Y1 Y2 Cb Cr."""
+    image = ct(np.zeros((1, 2, 3), np.uint8))
+    image.PhotometricInterpretation = "YBR_FULL_422"
+    image.PixelData = bytes([76, 150, 85, 255])
+    pixels = _read(image, tmp_path).pixels[0, 0]
+    red = [76 + 1.402 * 127, 76 - 0.344136 * -43 - 0.714136 * 127, 76 + 1.772 * -43]
+    np.testing.assert_allclose(pixels[0], np.clip(red, 0, 255), atol=1.5)
+    np.testing.assert_allclose(pixels[1] - pixels[0], [1, 74, 74], atol=3)
+
+
+def test_single_bits_are_black_and_white(tmp_path: Path) -> None:
+    image = ct(np.zeros((2, 8), np.uint8))
+    image.BitsAllocated = image.BitsStored = 1
+    image.HighBit, image.PixelData = 0, bytes([0b00000101, 0b10000000])
+    del image.RescaleSlope, image.RescaleIntercept
+    image.Modality = "OT"
+    scan = _read(image, tmp_path)
+    assert scan.pixels[0, ..., 0].tolist() == [[1, 0, 1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1]]
+    assert (scan.units, scan.value_range) == (Units.DISPLAY, (0.0, 1.0))
+
+
+def test_an_overlay_in_unused_bits_touches_no_value(tmp_path: Path) -> None:
+    values = np.array([[1, 2], [3, 4095]], np.uint16)
+    image = ct(values | np.array([[0x8000, 0], [0, 0x8000]], np.uint16))
+    image.BitsStored, image.HighBit = 12, 11
+    image.add_new(0x60000010, "US", 2)
+    image.add_new(0x60000011, "US", 2)
+    image.add_new(0x60000102, "US", 15)
+    scan = _read(image, tmp_path)
+    np.testing.assert_array_equal(scan.pixels[0, ..., 0], values)
+    assert "overlay-ignored" in _codes(scan)
+
+
+def test_padding_of_floating_point_pixels(tmp_path: Path) -> None:
+    image = ct(np.zeros((2, 2), np.uint16))
+    del image.PixelData, image.BitsStored, image.HighBit, image.PixelRepresentation
+    image.BitsAllocated = 32
+    image.FloatPixelData = np.array([-1e30, 3.5, 2.5, -1e30], "<f4").tobytes()
+    image.FloatPixelPaddingValue = float(np.float32(-1e30))
+    scan = _read(image, tmp_path)
+    assert scan.pixels.ravel().tolist() == [2.5, 3.5, 2.5, 2.5]
+    assert "padding-masked" in _codes(scan)
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "table"])
+def test_curves_for_display_touch_no_value(tmp_path: Path, kind: str) -> None:
+    image = ct(GREY)
+    if kind == "sigmoid":
+        image.WindowCenter, image.WindowWidth, image.VOILUTFunction = 40, 80, "SIGMOID"
+    else:
+        lut = Dataset()
+        lut.LUTDescriptor, lut.LUTData = [2, 0, 8], [0, 255]
+        lut["LUTDescriptor"].VR = lut["LUTData"].VR = "US"
+        image.VOILUTSequence = Sequence([lut])
+    scan = _read(image, tmp_path)
+    np.testing.assert_array_equal(scan.pixels[0, ..., 0], GREY)
+    assert "curve-ignored" in _codes(scan)
+
+
+def test_a_missing_gpl_codec_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import JPEGExtended12Bit
+
+    decoder = get_decoder(JPEGExtended12Bit)
+    if "pylibjpeg" in decoder.available_plugins:
+        pytest.skip("the GPL codec is installed")
+    image = ct(GREY)
+    image.BitsStored, image.HighBit = 12, 11
+    image.file_meta.TransferSyntaxUID, image.PixelData = JPEGExtended12Bit, encapsulate([b"\xff\xd8" * 8])
+    error = _refusal(save(image, tmp_path / "x"))
+    assert "12-bit JPEG Extended" in error.reason
+    assert "codecs-gpl" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"), [("RescaleSlope", GREY - 1024.0), ("RescaleIntercept", GREY * 2.0)]
+)
+def test_half_a_rescale_is_applied_with_a_warning(
+    tmp_path: Path, missing: str, expected: npt.NDArray[np.float64]
+) -> None:
+    image = ct(GREY)
+    image.RescaleSlope, image.RescaleIntercept = 2, -1024
+    delattr(image, missing)
+    scan = _read(image, tmp_path)
+    np.testing.assert_array_equal(scan.pixels[0, ..., 0], expected)
+    assert "rescale-incomplete" in _codes(scan)

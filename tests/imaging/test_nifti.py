@@ -11,7 +11,7 @@ import pytest
 
 from tests.imaging.makers import asymmetric
 from workbench.errors import ScanRefused
-from workbench.imaging import Scan, Units, read_scan
+from workbench.imaging import ReadOptions, Scan, Units, read_scan, read_scans
 
 DATA = asymmetric((5, 6, 4)).astype(np.float32)
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
@@ -146,3 +146,91 @@ def test_complex_numbers_are_refused(tmp_path: Path) -> None:
     _write(tmp_path / "a.nii", DATA.astype(np.complex64))
     with pytest.raises(ScanRefused, match="complex"):
         read_scan(tmp_path / "a.nii")
+
+
+def test_another_volume_is_read_where_chosen(tmp_path: Path) -> None:
+    data = np.stack([DATA, DATA + 1000, DATA + 2000], axis=-1)
+    _write(tmp_path / "a.nii.gz", data)
+    scan = read_scan(tmp_path / "a.nii.gz", options=ReadOptions(volume=2))
+    assert scan.pixels.min() == 2000
+    assert "volume-chosen" in _codes(scan)
+    with pytest.raises(ScanRefused, match="no volume 3: it holds 3"):
+        read_scan(tmp_path / "a.nii.gz", options=ReadOptions(volume=3))
+
+
+def test_volumes_of_five_dimensions_are_counted_as_they_are_stored(tmp_path: Path) -> None:
+    data = np.stack([np.stack([DATA + 100 * i + 1000 * j for j in range(3)], -1) for i in range(2)], -2)
+    assert data.shape[3:] == (2, 3)
+    _write(tmp_path / "a.nii", data)
+    lows = [read_scan(tmp_path / "a.nii", options=ReadOptions(volume=n)).pixels.min() for n in range(6)]
+    assert lows == [0, 100, 1000, 1100, 2000, 2100]
+
+
+def test_a_volume_is_asked_of_a_file_that_holds_one(tmp_path: Path) -> None:
+    _write(tmp_path / "a.nii")
+    assert read_scan(tmp_path / "a.nii", options=ReadOptions(volume=0)).findings == ()
+    with pytest.raises(ScanRefused, match="holds one volume"):
+        read_scan(tmp_path / "a.nii", options=ReadOptions(volume=1))
+
+
+@pytest.mark.parametrize("version", [nib.Nifti1Pair, nib.Nifti2Pair])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_header_and_its_image_are_one_scan(
+    tmp_path: Path, version: type[nib.Nifti1Pair], suffix: str
+) -> None:
+    version(DATA, AFFINE).to_filename(tmp_path / f"a.hdr{suffix}")
+    header, image = tmp_path / f"a.hdr{suffix}", tmp_path / f"a.img{suffix}"
+    assert image.exists()
+    whole = tmp_path / "whole.nii"
+    _write(whole)
+    for path in (header, image):
+        np.testing.assert_array_equal(read_scan(path).pixels, read_scan(whole).pixels)
+    assert read_scan(header).provenance.sha256 == read_scan(image).provenance.sha256
+    whole.unlink()
+    for given in ([tmp_path], [header, image], [image, header]):
+        result = read_scans(given)
+        assert (len(result.scans), result.refused) == (1, ())
+
+
+def test_half_of_a_pair_is_refused(tmp_path: Path) -> None:
+    nib.Nifti1Pair(DATA, AFFINE).to_filename(tmp_path / "a.hdr")
+    (tmp_path / "a.img").rename(tmp_path / "other.img")
+    with pytest.raises(ScanRefused, match="not beside it"):
+        read_scan(tmp_path / "a.hdr")
+    with pytest.raises(ScanRefused, match="no image"):
+        read_scan(tmp_path / "other.img")
+
+
+def test_the_image_of_a_pair_cut_short_is_refused(tmp_path: Path) -> None:
+    nib.Nifti1Pair(DATA, AFFINE).to_filename(tmp_path / "a.hdr")
+    (tmp_path / "a.img").write_bytes((tmp_path / "a.img").read_bytes()[:50])
+    with pytest.raises(ScanRefused, match="cut short"):
+        read_scan(tmp_path / "a.hdr")
+
+
+def test_an_analyze_header_is_refused_for_its_unknown_side(tmp_path: Path) -> None:
+    nib.AnalyzeImage(DATA, AFFINE).to_filename(tmp_path / "a.hdr")
+    with pytest.raises(ScanRefused, match=r"Analyze 7\.5"):
+        read_scan(tmp_path / "a.hdr")
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_bytes_after_the_last_pixel_are_a_warning(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    _write(path)
+    assert "trailing-bytes" not in _codes(read_scan(path))
+    opened = gzip.open if suffix.endswith("gz") else open
+    with opened(path, "ab") as stream:
+        stream.write(b"\x01" * 7)
+    scan = read_scan(path)
+    assert "trailing-bytes" in _codes(scan)
+    assert scan.pixels.max() == DATA.max()
+
+
+def test_infinite_values_are_replaced_too(tmp_path: Path) -> None:
+    data = DATA + 5.0
+    data[0, 0, 0], data[1, 1, 1] = np.inf, -np.inf
+    _write(tmp_path / "a.nii", data)
+    scan = read_scan(tmp_path / "a.nii")
+    assert (scan.pixels.min(), scan.pixels.max()) == (5.0 + 1.0, DATA.max() + 5.0)
+    assert "non-finite-values" in _codes(scan)

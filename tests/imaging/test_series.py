@@ -233,3 +233,71 @@ def test_inverted_slices_of_different_scale_are_refused(tmp_path: Path) -> None:
         image.PhotometricInterpretation, image.RescaleSlope = "MONOCHROME1", index + 1
         save(image, tmp_path / f"{index}")
     assert "inverted" in read_scans([tmp_path]).refused[0].reason
+
+
+def test_directions_that_differ_in_their_last_digits_are_one_series(tmp_path: Path) -> None:
+    """Rounding would put cosines on either side of a half into different groups."""
+    for index in range(4):
+        tip = 0.00499 if index % 2 else 0.00501
+        orientation = (float(np.sqrt(1 - tip**2)), tip, 0.0, -tip, float(np.sqrt(1 - tip**2)), 0.0)
+        image = ct(asymmetric()[index], (0, 0, index), orientation, spacing=(0.1235, 0.1235 + 1e-5 * index))
+        save(image, tmp_path / f"{index}")
+    assert len(_only(tmp_path).pixels) == 4
+
+
+def test_echoes_of_several_phases_are_split_by_both(tmp_path: Path) -> None:
+    for phase in (1, 2):
+        for echo in (10, 20):
+            for z in range(3):
+                image = ct(np.full((3, 3), 100 * phase + echo + z, np.int16), (0, 0, z))
+                image.EchoTime, image.TemporalPositionIdentifier = echo, phase
+                save(image, tmp_path / f"{phase}-{echo}-{z}")
+    result = read_scans([tmp_path])
+    assert result.refused == ()
+    read = [scan.pixels[:, 0, 0, 0].tolist() for scan in result.scans]
+    assert read == [[110, 111, 112], [120, 121, 122], [210, 211, 212], [220, 221, 222]]
+    (note,) = [finding for finding in result.scans[0].findings if finding.code == "series-split"]
+    assert "4 times" in note.message
+    assert "EchoTime and TemporalPositionIdentifier" in note.message
+
+
+def test_b_values_of_siemens_are_found_in_their_private_place(tmp_path: Path) -> None:
+    for b in (0, 1000):
+        for z in range(2):
+            image = ct(np.full((3, 3), b + z, np.int16), (0, 0, z))
+            image.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0C, "IS", str(b))
+            save(image, tmp_path / f"{b}-{z}")
+    assert [scan.pixels[:, 0, 0, 0].tolist() for scan in read_scans([tmp_path]).scans] == [
+        [0, 1],
+        [1000, 1001],
+    ]
+
+
+def test_a_time_of_its_own_for_each_slice_takes_no_series_apart(tmp_path: Path) -> None:
+    """Two measurements of three places: six acquisition times are no six volumes."""
+    for number, z in enumerate((0, 1, 2, 0, 1, 2)):
+        image = ct(np.full((3, 3), number, np.int16), (0, 0, z))
+        image.AcquisitionTime = f"12000{number}"
+        save(image, tmp_path / f"{number}")
+    result = read_scans([tmp_path])
+    assert result.scans == ()
+    assert "same place" in result.refused[0].reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"), [("LOCALIZER", "localiser"), ("SCREEN SAVE", "report"), ("DOSE_INFO", "report")]
+)
+def test_what_accompanies_a_series_is_left_out_and_both_sides_say_so(
+    tmp_path: Path, kind: str, what: str
+) -> None:
+    write_series(tmp_path, asymmetric())
+    extra = ct(np.zeros((8, 8), np.int16), None)
+    extra.ImageType = ["DERIVED", "SECONDARY", kind]
+    save(extra, tmp_path / "extra")
+    result = read_scans([tmp_path])
+    (scan,), (refusal,) = result.scans, result.refused
+    assert what in refusal.reason
+    assert "companions-dropped" in _codes(scan)
+    assert len(scan.pixels) == 4
+    alone = read_scans([tmp_path / "extra"])
+    assert len(alone.scans) == 1

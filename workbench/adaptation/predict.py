@@ -12,6 +12,7 @@ from pathlib import Path
 from workbench.adaptation.model import AdaptedModel, other_modality
 from workbench.data.folders import iter_scans
 from workbench.errors import ScanRefused
+from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.scan import Scan
 from workbench.learners.reading import CaseReading
 
@@ -38,6 +39,7 @@ def read_cases(
     model: AdaptedModel,
     paths: Sequence[str | Path],
     progress: Callable[[int, int], None] | None = None,
+    options: ReadOptions = DEFAULTS,
 ) -> Iterator[CaseResult]:
     """Readings of files, folders and zips, in the order of `workbench.data.folders.iter_scans`.
 
@@ -45,9 +47,10 @@ def read_cases(
         model: reads the scans; those of another modality than it was adapted to are refused.
         paths: what to read.
         progress: called with the number of files done and in all.
+        options: how to read them.
     """
     waiting: list[tuple[str, Scan | ScanRefused]] = []
-    for name, outcome in iter_scans(paths, progress):
+    for name, outcome in iter_scans(paths, progress, options):
         refusal = other_modality(model.record, outcome, name) if isinstance(outcome, Scan) else None
         waiting.append((name, refusal or outcome))
         if len(waiting) == _AT_ONCE:

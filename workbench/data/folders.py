@@ -20,9 +20,10 @@ from workbench.data.layouts import Item
 from workbench.errors import CohortError, ScanRefused, SupportError
 from workbench.imaging.identity import patient_key
 from workbench.imaging.modality import UNKNOWN_MODALITY
+from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.read import natural, read_scans
 from workbench.imaging.scan import Scan
-from workbench.imaging.sniff import Kind, sniff
+from workbench.imaging.sniff import Kind, is_companion, sniff
 
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
@@ -60,13 +61,16 @@ class LabelledScans:
     refused: tuple[ScanRefused, ...]
 
 
-def read_examples(path: str | Path, progress: Progress | None = None) -> LabelledScans:
+def read_examples(
+    path: str | Path, progress: Progress | None = None, options: ReadOptions = DEFAULTS
+) -> LabelledScans:
     """Labelled scans from class folders or a CSV.
 
     Args:
         path: a folder with one subfolder per class (its name is the class), or a CSV with the columns
             ``file`` (relative to the CSV), ``label`` and, optionally, ``patient``.
         progress: called with the number of files done and in all.
+        options: how to read the files.
 
     The patient of a scan is, in this order: the table's patient column or the subfolder of the class folder
     the scan lies in (the same name in two classes is the same patient); the DICOM PatientID; the scan
@@ -79,7 +83,7 @@ def read_examples(path: str | Path, progress: Progress | None = None) -> Labelle
     """
     place = Path(path)
     try:
-        read = list(iter_examples(place, progress))
+        read = list(iter_examples(place, progress, options))
     except CohortError as error:
         raise SupportError(str(error)) from error
     classes = _classes(place, read)
@@ -108,7 +112,9 @@ def read_examples(path: str | Path, progress: Progress | None = None) -> Labelle
     return LabelledScans(classes, tuple(e for _, e in kept), tuple(name for name, _ in kept), tuple(refused))
 
 
-def iter_examples(path: str | Path, progress: Progress | None = None) -> Iterator[Labelled]:
+def iter_examples(
+    path: str | Path, progress: Progress | None = None, options: ReadOptions = DEFAULTS
+) -> Iterator[Labelled]:
     """Labelled files one after another, decoded when their turn comes; see `read_examples`.
 
     Nothing is compared between files: copies and contradictions are the caller's business.
@@ -119,7 +125,7 @@ def iter_examples(path: str | Path, progress: Progress | None = None) -> Iterato
     place = Path(path)
     total = _count(place) if progress is not None else 0
     try:
-        for done, item in enumerate(labelled_items(place), start=1):
+        for done, item in enumerate(labelled_items(place, options), start=1):
             yield Labelled(item.name, item.label, _decode(item))
             if progress is not None:
                 progress(min(done, total), total)
@@ -130,7 +136,7 @@ def iter_examples(path: str | Path, progress: Progress | None = None) -> Iterato
 
 
 def iter_scans(
-    paths: Sequence[str | Path], progress: Progress | None = None
+    paths: Sequence[str | Path], progress: Progress | None = None, options: ReadOptions = DEFAULTS
 ) -> Iterator[tuple[str, Scan | ScanRefused]]:
     """Scans of files, folders (with subfolders) and zips, read when their turn comes.
 
@@ -138,6 +144,7 @@ def iter_scans(
         paths: what to read; the DICOM files of one folder, or of those given directly, are read together,
             since they may be slices of a series.
         progress: called with the number of files done and in all.
+        options: how to read the files.
 
     Yields:
         what to call the scan (its path below the folder given, or its base name), and the scan or why it
@@ -150,7 +157,7 @@ def iter_scans(
     batches = [("", files) for files in _apart(loose)] + batches
     total, done = sum(len(files) for _, files in batches), 0
     for prefix, files in batches:
-        result = read_scans(files)
+        result = read_scans(files, options=options)
         for scan in result.scans:
             yield f"{prefix}{scan.provenance.source}", scan
         for refusal in result.refused:
@@ -233,7 +240,7 @@ def _folder_batches(folder: Path, closed: list[OSError]) -> Iterator[tuple[str, 
         below = Path(root).relative_to(folder).as_posix()
         prefix = "" if below == "." else f"{below}/"
         found = [Path(root, name) for name in sorted(files, key=natural) if not name.startswith(".")]
-        for batch in _apart(found):
+        for batch in _apart([path for path in found if not is_companion(path)]):
             yield prefix, batch
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from workbench.errors import ScanRefused
+from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.read import read_scan
 from workbench.imaging.scan import Provenance, Scan, Units
 
@@ -61,9 +62,10 @@ class FileImage:
     """An image file on disk."""
 
     path: Path
+    options: ReadOptions = DEFAULTS
 
     def scan(self, name: str, modality: str) -> Scan:  # noqa: D102
-        scan = read_scan(self.path, name=name)
+        scan = read_scan(self.path, name=name, options=self.options)
         return replace(scan, modality=modality) if scan.modality == "OT" else scan
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from workbench.data.items import FileImage, Item
 from workbench.errors import CohortError, ScanRefused
+from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.read import read_scans
 from workbench.imaging.scan import Scan
-from workbench.imaging.sniff import Kind, sniff
+from workbench.imaging.sniff import Kind, is_companion, sniff
 
 _COLUMNS = ("file", "label")
 
@@ -39,21 +40,25 @@ class RefusedImage:
         raise self.refusal
 
 
-def labelled_items(place: Path) -> Iterator[Item]:
+def labelled_items(place: Path, options: ReadOptions = DEFAULTS) -> Iterator[Item]:
     """Every labelled scan below a folder, or named by a CSV file.
+
+    Args:
+        place: class folders or a CSV.
+        options: how to read them.
 
     Raises:
         CohortError: if there are no class folders, a column is missing, or a file lies outside the folder.
     """
     if place.is_file():
-        yield from _table(place)
+        yield from _table(place, options)
     elif place.is_dir():
-        yield from _folders(place)
+        yield from _folders(place, options)
     else:
         raise CohortError(f"{place.name}: there is no such folder or CSV file.")
 
 
-def _folders(root: Path) -> Iterator[Item]:
+def _folders(root: Path, options: ReadOptions) -> Iterator[Item]:
     classes = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not classes:
         raise CohortError(
@@ -71,19 +76,22 @@ def _folders(root: Path) -> Iterator[Item]:
                 refusal = ScanRefused(name, "The folder may not be opened.", "Change its permissions.")
                 yield Item(RefusedImage(refusal), one.name, patient, name)
                 continue
-            yield from _read_together(files, one.name, patient, root)
+            files = [path for path in files if not is_companion(path)]
+            yield from _read_together(files, one.name, patient, root, options)
 
 
-def _read_together(files: Sequence[Path], label: str, patient: str | None, root: Path) -> Iterator[Item]:
+def _read_together(
+    files: Sequence[Path], label: str, patient: str | None, root: Path, options: ReadOptions
+) -> Iterator[Item]:
     """Files of one folder: DICOM slices and zips may hold series, the rest stand alone."""
     series = [path for path in files if _may_hold_slices(path)]
     for path in files:
         if path not in series:
             name = path.relative_to(root).as_posix()
-            yield Item(FileImage(path), label, patient, name)
+            yield Item(FileImage(path, options), label, patient, name)
     if series:
         folder = series[0].parent.relative_to(root).as_posix()
-        result = read_scans(series)
+        result = read_scans(series, options=options)
         for scan in result.scans:
             yield Item(ReadImage(_middle(scan)), label, patient, f"{folder}/{scan.provenance.source}")
         for refusal in result.refused:
@@ -103,7 +111,7 @@ def _middle(scan: Scan) -> Scan:
     return replace(scan, pixels=scan.pixels[at : at + 1].copy())
 
 
-def _table(table: Path) -> Iterator[Item]:
+def _table(table: Path, options: ReadOptions) -> Iterator[Item]:
     root = table.parent.resolve()
     with table.open(newline="", encoding="utf-8-sig") as file:
         # Spreadsheets write semicolons where the comma is the decimal sign.
@@ -126,4 +134,5 @@ def _table(table: Path) -> Iterator[Item]:
                     f"{table.name}, line {number}: '{name}' lies outside the table's folder. "
                     "Put the table above the scans and name them relative to it."
                 )
-            yield Item(FileImage(path), label, (row.get("patient") or "").strip() or None, name)
+            patient = (row.get("patient") or "").strip() or None
+            yield Item(FileImage(path, options), label, patient, name)

@@ -17,6 +17,7 @@ from workbench.data.examples import Example
 from workbench.data.folders import Labelled, iter_examples, pixel_digest
 from workbench.errors import CohortError, ScanRefused
 from workbench.evaluation.performance import Performance, performance
+from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.learners.files import ClassifierRecord
 
 _AT_ONCE = 32
@@ -60,7 +61,10 @@ class CohortResult:
 
 
 def evaluate_cohort(
-    model: AdaptedModel, cohort: str | Path, progress: Callable[[int, int], None] | None = None
+    model: AdaptedModel,
+    cohort: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+    options: ReadOptions = DEFAULTS,
 ) -> CohortResult:
     """Read every scan of a labelled cohort and compare with its labels.
 
@@ -68,6 +72,7 @@ def evaluate_cohort(
         model: adapted on other patients.
         cohort: class folders or a CSV; see `workbench.data.folders.read_examples`.
         progress: called with the number of files done and in all.
+        options: how to read its files.
 
     Exact copies of one class are counted once; of copies labelled differently none is counted. Scans of
     another modality than the model's are left out. Memory does not grow with the number of scans.
@@ -78,7 +83,7 @@ def evaluate_cohort(
     """
     classes = model.record.classes
     reader = _Reader(model)
-    for index, one in enumerate(iter_examples(cohort, progress), start=1):
+    for index, one in enumerate(iter_examples(cohort, progress, options), start=1):
         if one.label not in classes:
             raise CohortError(
                 f"{one.name}: its class {one.label!r} is not one of the model's ({', '.join(classes)}). "

@@ -15,34 +15,38 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from workbench.errors import ScanRefused
-from workbench.imaging import geometry
+from workbench.imaging import geometry, headers
 from workbench.imaging.dicomfile import DicomFile, check_codestreams, open_dicom, quiet, refusing
+from workbench.imaging.frames import in_plane_spacing, plane_of, thickness, volume_plane_of, volumes
 from workbench.imaging.geometry import Plane
 from workbench.imaging.identity import patient_key
-from workbench.imaging.pixelchain import Values, decode, frame_count, functional_groups
+from workbench.imaging.options import DEFAULTS, ReadOptions, chosen_volume
+from workbench.imaging.pixelchain import Values, decode, frame_count
+from workbench.imaging.remedies import arranged, upright
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity
 
 CROSS_SECTIONAL = ("CT", "MR", "PT")
 _LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 
 
-def read_dicom(path: Path, source: str) -> Scan:
+def read_dicom(path: Path, source: str, options: ReadOptions = DEFAULTS) -> Scan:
     """Read one DICOM file.
 
     A multi-frame file becomes a volume: sorted by position where its frames have one, in file order where
-    they follow each other in time.
+    they follow each other in time. One that measures each place several times (echoes, b-values, phases)
+    holds several volumes, of which `ReadOptions.volume` chooses.
 
     Raises:
         ScanRefused: it holds no image, cannot be decoded or passes the budget.
     """
-    return scan_of(open_dicom(path, source))
+    return scan_of(open_dicom(path, source, options), options)
 
 
-def scan_of(file: DicomFile) -> Scan:
+def scan_of(file: DicomFile, options: ReadOptions = DEFAULTS) -> Scan:
     """Decode an opened file.
 
     Raises:
-        ScanRefused: its pixel data is damaged.
+        ScanRefused: its pixel data is damaged, or it has no volume of the number asked for.
     """
     dataset = file.dataset
     values = decoded(file)
@@ -52,7 +56,7 @@ def scan_of(file: DicomFile) -> Scan:
             Finding("localiser", Severity.WARNING, "It is a localiser (scout), not a diagnostic image.")
         )
     with refusing(file.source):
-        pixels, spacing, affine, placed = _place(dataset, values.pixels)
+        pixels, spacing, affine, placed = _place(dataset, values.pixels, options, file.source)
         findings += placed
         if spacing is not None:
             findings += geometry.oblong_pixels(spacing)
@@ -104,37 +108,9 @@ def assemble(
         window=values.window,
         patient=patient_key(raw_id) if raw_id else None,
         findings=tuple(findings),
+        # Rectangles are those of the picture as stored; one that has a place may have been turned.
+        regions=headers.ultrasound_regions(dataset) if affine is None else (),
     )
-
-
-def plane_of(dataset: Dataset, frame: int = 0) -> Plane | None:
-    """Place of one frame, or None where the file does not say."""
-    position = orientation = spacing = None
-    for part in (dataset, *_geometry_items(dataset, frame)):
-        position = part.get("ImagePositionPatient") or position
-        orientation = part.get("ImageOrientationPatient") or orientation
-        spacing = part.get("PixelSpacing") or spacing
-    if not position or not orientation or len(position) != 3 or len(orientation) != 6:
-        return None
-    columns, rows = np.array(orientation[:3], dtype=float), np.array(orientation[3:], dtype=float)
-    lengths = np.linalg.norm(columns), np.linalg.norm(rows)
-    if min(lengths) < 0.5 or abs(columns @ rows) > 0.05:
-        return None
-    pair = (float(spacing[0]), float(spacing[1])) if spacing and len(spacing) == 2 else (1.0, 1.0)
-    if min(pair) <= 0 or not np.isfinite(np.array(position, dtype=float)).all():
-        return None
-    return Plane(np.array(position, dtype=float), columns / lengths[0], rows / lengths[1], pair)
-
-
-def in_plane_spacing(dataset: Dataset) -> tuple[float, float] | None:
-    """Millimetres between (rows, columns) of an image without a place (PS3.3 10.7.1.3)."""
-    parts = (dataset, *_geometry_items(dataset, 0))
-    for name in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
-        for part in parts:
-            value = part.get(name)
-            if value and len(value) == 2 and min(float(v) for v in value) > 0:
-                return float(value[0]), float(value[1])
-    return None
 
 
 def header_findings(dataset: Dataset) -> list[Finding]:
@@ -156,6 +132,10 @@ def header_findings(dataset: Dataset) -> list[Finding]:
                 "Look at the image before it is used.",
             )
         )
+    found += headers.projection_findings(dataset)
+    found += headers.part_findings(dataset)
+    regions = headers.ultrasound_regions(dataset)
+    found += headers.region_findings(regions, int(dataset.Rows), int(dataset.Columns))
     aspect = dataset.get("PixelAspectRatio")
     if aspect and len(aspect) == 2 and in_plane_spacing(dataset) is None:
         found += geometry.oblong_pixels((1.0, float(aspect[0]), float(aspect[1])))
@@ -190,20 +170,50 @@ Placed = tuple[
 ]
 
 
-def _place(dataset: Dataset, pixels: npt.NDArray[np.float32]) -> Placed:
+def _place(dataset: Dataset, pixels: npt.NDArray[np.float32], options: ReadOptions, source: str) -> Placed:
     """Order and orient frames: pixels, spacing, affine and findings."""
     frames = frame_count(dataset)
     planes = [plane for index in range(frames) if (plane := plane_of(dataset, index)) is not None]
-    if len(planes) < frames:
+    if len(planes) == frames == 1:
+        depth = thickness(dataset)
+        return placed(pixels, planes[0], planes[0].normal * depth, depth, [])
+    in_patient = len(planes) == frames
+    if not in_patient:
+        planes = [plane for index in range(frames) if (plane := volume_plane_of(dataset, index)) is not None]
+    if len(planes) < frames or frames == 1:
         return _unplaced(dataset, pixels, is_known=False)
-    thickness = _thickness(dataset)
-    if frames == 1:
-        return placed(pixels, planes[0], planes[0].normal * thickness, thickness, [])
-    if not _parallel(planes) or geometry.repeated(planes):
-        return _unplaced(dataset, pixels, is_known=True)
-    stack = geometry.stack(planes)
+    parts = volumes(dataset, planes)
+    if parts is None:
+        return _unplaced(dataset, pixels, is_known=in_patient)
+    number, findings = chosen_volume(len(parts), options, source)
+    members = parts[number]
+    if len(members) == 1:
+        first, depth = planes[members[0]], thickness(dataset)
+        pixels, spacing, affine, notes = placed(pixels[members], first, first.normal * depth, depth, [])
+    else:
+        pixels, spacing, affine, notes = stacked(
+            pixels[members], [planes[i] for i in members], options, source
+        )
+    if in_patient:
+        return pixels, spacing, affine, [*findings, *notes]
+    return pixels, spacing, None, [*findings, *notes, geometry.ORIENTATION_UNKNOWN]
+
+
+def stacked(
+    pixels: npt.NDArray[np.float32], planes: list[Plane], options: ReadOptions, source: str
+) -> Placed:
+    """Sort and hang parallel slices that each lie at a place of their own, with the remedies chosen.
+
+    Args:
+        pixels: ``(slices, rows, columns, channels)``, in the order of `planes`.
+        planes: place of each slice; two or more.
+        options: see `ReadOptions.remedies`.
+        source: for messages.
+    """
+    stack = arranged(planes, options)
     order = list(stack.order)
-    return placed(pixels[order], planes[order[0]], stack.step, stack.spacing, list(stack.findings))
+    pixels, first, stack = upright(pixels[order], planes[order[0]], stack, options, source)
+    return placed(pixels, first, stack.step, stack.spacing, list(stack.findings))
 
 
 def placed(
@@ -237,35 +247,9 @@ def _unplaced(dataset: Dataset, pixels: npt.NDArray[np.float32], is_known: bool)
         )
     if modality in CROSS_SECTIONAL and not is_known:
         findings.append(geometry.ORIENTATION_UNKNOWN)
-    pair = in_plane_spacing(dataset)
-    spacing = (_thickness(dataset), *pair) if pair else None
+    pair = in_plane_spacing(dataset) or headers.common_spacing(headers.ultrasound_regions(dataset))
+    spacing = (thickness(dataset), *pair) if pair else None
     return pixels, spacing, None, findings
-
-
-def _thickness(dataset: Dataset) -> float:
-    """Slice thickness; 1 mm stands where none is given, as one slice has no neighbour."""
-    for part in (dataset, *_geometry_items(dataset, 0)):
-        for name in ("SpacingBetweenSlices", "SliceThickness"):
-            value = part.get(name)
-            if value not in (None, "") and float(value) > 0:
-                return float(value)
-    return 1.0
-
-
-def _geometry_items(dataset: Dataset, frame: int) -> list[Dataset]:
-    names = ("PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence")
-    groups = functional_groups(dataset, frame)
-    return [item for group in groups for name in names for item in group.get(name) or ()]
-
-
-def _parallel(planes: list[Plane]) -> bool:
-    first = planes[0]
-    return all(
-        np.allclose(plane.along_columns, first.along_columns, atol=1e-3)
-        and np.allclose(plane.along_rows, first.along_rows, atol=1e-3)
-        and np.allclose(plane.spacing, first.spacing, rtol=1e-3)
-        for plane in planes
-    )
 
 
 def file_digest(path: Path) -> str:

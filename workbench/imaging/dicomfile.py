@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pydicom
@@ -28,15 +28,16 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEGExtended12Bit,
     MediaStorageDirectoryStorage,
-    RTImageStorage,
     VLWholeSlideMicroscopyImageStorage,
 )
 
 from workbench.errors import ScanRefused
 from workbench.imaging.codestream import frame_size
 from workbench.imaging.limits import LIMITS, check_file_size, check_values
+from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.pixelchain import frame_count
 from workbench.imaging.scan import Finding, Severity
+from workbench.imaging.sopclasses import not_a_scan
 
 # Its messages quote paths and element values, which may identify a patient; what matters becomes a finding
 # or a refusal here.
@@ -52,17 +53,8 @@ _NATIVE = (
     DeflatedExplicitVRLittleEndian,
 )
 _SEND_IMAGES = "Choose the image files of the study instead."
-
-_NOT_SCANS: tuple[tuple[str, str], ...] = (
-    ("1.2.840.10008.5.1.4.1.1.481.", "radiotherapy data (RT), not a scan"),
-    ("1.2.840.10008.5.1.4.1.1.66.", "a segmentation or registration, not a scan"),
-    ("1.2.840.10008.5.1.4.1.1.88.", "a structured report (SR), not a scan"),
-    ("1.2.840.10008.5.1.4.1.1.104.", "an encapsulated document (PDF or the like), not a scan"),
-    ("1.2.840.10008.5.1.4.1.1.9.", "a waveform, not a scan"),
-    ("1.2.840.10008.5.1.4.1.1.11.", "a presentation state, not a scan"),
-    ("1.2.840.10008.5.1.4.1.1.91.", "annotations, not a scan"),
-)
-"""SOP class UIDs by their beginning (PS3.4 B.5)."""
+_VIDEO = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7.")
+"""MPEG-2, MPEG-4 AVC and HEVC, and streams of them (PS3.5 A.4.5 to A.4.9, A.6)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +78,16 @@ class DicomFile:
         """Whether the image is a scout on which the real series was planned."""
         return "LOCALIZER" in image_type(self.dataset)
 
+    def noting(self, finding: Finding) -> DicomFile:
+        """The same file with a further finding."""
+        return replace(self, findings=(*self.findings, finding))
 
-def open_dicom(path: Path, source: str) -> DicomFile:
+
+def open_dicom(path: Path, source: str, options: ReadOptions = DEFAULTS) -> DicomFile:
     """Parse a header and refuse what is no image, cannot be decoded or passes the budget.
+
+    A file without the part 10 header (PS3.10 7.1) is read only where `ReadOptions.allow_no_preamble` asks for
+    it: nothing in it says how it is encoded, and half of any file looks like one.
 
     Raises:
         ScanRefused: always with the reason; nothing else leaves.
@@ -100,18 +99,33 @@ def open_dicom(path: Path, source: str) -> DicomFile:
             defer = None if _check_deflated(path, source) else DEFER_BYTES
             try:
                 dataset = pydicom.dcmread(path, defer_size=defer)
-            except pydicom.errors.InvalidDicomError:
-                dataset = pydicom.dcmread(path, defer_size=defer, force=True)
+            except pydicom.errors.InvalidDicomError as error:
+                if not options.allow_no_preamble:
+                    raise ScanRefused(
+                        source,
+                        "It lacks the DICOM file header (preamble and DICM), so its encoding is not known.",
+                        "Export it again as a DICOM part 10 file, or allow files without preamble.",
+                    ) from error
+                # Values cannot be fetched later from a file that is not one for pydicom.
+                dataset = pydicom.dcmread(path, force=True)
                 findings.append(
                     Finding(
                         "dicom-header-missing",
                         Severity.WARNING,
-                        "The file lacks the DICOM file header; its encoding was guessed.",
+                        "The file lacks the DICOM file header.",
                         "Export it again as a DICOM part 10 file.",
                     )
                 )
-            if findings or "TransferSyntaxUID" not in dataset.file_meta:
+            if "TransferSyntaxUID" not in dataset.file_meta:
                 _guess_syntax(dataset)
+                findings.append(
+                    Finding(
+                        "syntax-guessed",
+                        Severity.WARNING,
+                        "The file does not say how it is encoded (transfer syntax); it was guessed.",
+                        "Look at the image, or export it again as a DICOM part 10 file.",
+                    )
+                )
             check_header(dataset, source)
         return DicomFile(path, source, dataset, tuple(findings))
 
@@ -249,13 +263,15 @@ def quiet() -> Iterator[None]:
 def _check_kind(dataset: FileDataset, source: str) -> None:
     meta_class = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
     sop_class = UID(str(dataset.get("SOPClassUID", "") or meta_class))
-    if meta_class == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in dataset:
-        raise ScanRefused(source, "It is a DICOMDIR, the index of a disc.", _SEND_IMAGES)
-    if sop_class != RTImageStorage:
-        for beginning, what in _NOT_SCANS:
-            if sop_class.startswith(beginning):
-                raise ScanRefused(source, f"It is {what}.", _SEND_IMAGES)
+    index = MediaStorageDirectoryStorage if "DirectoryRecordSequence" in dataset else ""
+    for uid in (sop_class, meta_class, index):
+        if other := not_a_scan(str(uid)):
+            raise ScanRefused(source, f"It is {other.what}, not a scan.", other.fix)
     if not any(name in dataset for name in _PIXEL_ELEMENTS):
+        if "PixelDataProviderURL" in dataset:
+            raise ScanRefused(
+                source, "Its pixels lie on a server (JPIP) and not in the file.", "Export the image whole."
+            )
         kind = f" ({sop_class.name})" if sop_class.name != sop_class else ""
         raise ScanRefused(source, f"It is a DICOM object without pixel data{kind}.", _SEND_IMAGES)
     if sop_class == VLWholeSlideMicroscopyImageStorage and frame_count(dataset) > 1:
@@ -263,6 +279,12 @@ def _check_kind(dataset: FileDataset, source: str) -> None:
             source,
             "It is a whole-slide image cut into tiles.",
             "Export the region of interest as one image.",
+        )
+    if "MOSAIC" in image_type(dataset) and frame_count(dataset) == 1:
+        raise ScanRefused(
+            source,
+            "It is a mosaic: the slices of a volume laid out in one picture (Siemens).",
+            "Export it as enhanced MR, or convert it to NIfTI (for example with dcm2niix).",
         )
 
 
@@ -275,6 +297,10 @@ def _check_codec(dataset: FileDataset, source: str) -> None:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
+        if syntax.startswith(_VIDEO):
+            raise ScanRefused(
+                source, f"It is a video ({syntax.name}).", "Export its frames as a multi-frame image."
+            ) from error
         raise ScanRefused(
             source,
             f"Its transfer syntax ({syntax.name}) is not known here.",
@@ -294,7 +320,8 @@ def _check_codec(dataset: FileDataset, source: str) -> None:
             raise ScanRefused(
                 source,
                 "No codec for 12-bit JPEG Extended is installed.",
-                "Install pylibjpeg-libjpeg (GPL), or convert the image to an uncompressed syntax.",
+                "Install the extra codecs-gpl (pylibjpeg-libjpeg, licensed under the GPL), or convert the "
+                "image to an uncompressed syntax.",
             )
 
 

@@ -11,7 +11,7 @@ coronal    left            feet             back
 sagittal   back            feet             left
 =========  ==============  ===============  ================
 
-Only flips and transpositions are made, so no value changes. Called by `dicom`, `series` and `nifti`.
+Only flips and transpositions are made, so no value changes. Called by `dicom`, `series`, `nifti` and `nrrd`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ ORIENTATION_UNKNOWN = Finding(
     Severity.WARNING,
     "The file does not say how the image lies in the patient; it was left as stored.",
     "Check left and right by eye.",
+)
+
+SHEARED = Finding(
+    "sheared",
+    Severity.WARNING,
+    "The voxels are sheared, not boxes; nothing was resampled.",
+    "Resample the volume to a rectangular grid.",
 )
 
 Affine = npt.NDArray[np.float64]
@@ -116,7 +123,8 @@ def stack(planes: list[Plane]) -> Stack:
                     "gantry-tilt",
                     Severity.WARNING,
                     f"The slices are stacked at {np.degrees(tilt):.1f} degrees to their normal.",
-                    "Nothing was resampled; compare shapes across slices with care.",
+                    "Nothing was resampled; compare shapes across slices with care, or choose the remedy "
+                    "resample-tilt.",
                 )
             )
     else:
@@ -129,7 +137,8 @@ def stack(planes: list[Plane]) -> Stack:
                     "slice-gap",
                     Severity.WARNING,
                     f"{missing} slice{'s are' if missing > 1 else ' is'} missing inside the series.",
-                    "Send the whole series again; the volume holds the slices that came.",
+                    "Send the whole series again, or choose the remedy largest-regular-block; the volume "
+                    "holds the slices that came.",
                 )
             )
         else:
@@ -213,7 +222,8 @@ def _uneven(how: str) -> Finding:
         "uneven-slices",
         Severity.WARNING,
         f"Neighbouring slices are {how}.",
-        "Nothing was resampled; distances across slices are not known.",
+        "Nothing was resampled; distances across slices are not known. Choose the remedy "
+        "largest-regular-block to keep an even run.",
     )
 
 

@@ -2,7 +2,8 @@
 
 Order (DICOM PS3.3 C.7.6.3, C.11.1, C.7.6.16.2.9): decode, sign and unused bits, colour to RGB; then for
 grey images modality LUT or rescale, frame by frame; then MONOCHROME1 turned so that more signal is brighter;
-then padding. VOI LUT and window are for eyes and touch no value. Called by `dicom` and `series`.
+then padding. VOI LUT and window are for eyes and touch no value. PET activity becomes SUV where its header
+allows (see `suv`). Called by `dicom` and `series`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-from pydicom.pixels.utils import pixel_array
+from pydicom.pixels.utils import get_expected_length, pixel_array
 from pydicom.sequence import Sequence as DicomSequence
 
 from workbench.errors import ScanRefused
 from workbench.imaging.limits import check_values
+from workbench.imaging.palette import check_palette
 from workbench.imaging.scan import Finding, Severity, Units
+from workbench.imaging.suv import uptake
 
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420", "YBR_PARTIAL_422")
 GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -53,6 +56,7 @@ def decode(dataset: Dataset, source: str) -> Values:
         Exception: whatever pydicom and the codecs raise on damaged data; `dicom` names it.
     """
     photometric = str(dataset.get("PhotometricInterpretation", "")).strip()
+    _check_length(dataset, source)
     stored = np.asarray(pixel_array(dataset))
     samples = int(dataset.get("SamplesPerPixel", 1))
     frames, rows, columns = frame_count(dataset), int(dataset.Rows), int(dataset.Columns)
@@ -74,6 +78,19 @@ def decode(dataset: Dataset, source: str) -> Values:
     )
 
 
+def _check_length(dataset: Dataset, source: str) -> None:
+    """Refuse uncompressed pixels that end before the image does."""
+    if "PixelData" not in dataset or dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    expected, actual = get_expected_length(dataset), len(dataset.PixelData)
+    if actual < expected:
+        raise ScanRefused(
+            source,
+            f"Its pixels are cut short: {actual:,} of {expected:,} bytes are there.",
+            "Export or send the image again.",
+        )
+
+
 def frame_count(dataset: Dataset) -> int:
     """NumberOfFrames, 1 where it is absent, empty or nonsense below 1."""
     value = dataset.get("NumberOfFrames")
@@ -87,6 +104,7 @@ def _colour(dataset: Dataset, stored: npt.NDArray[np.generic]) -> Values:
 
 def _palette(dataset: Dataset, stored: npt.NDArray[np.generic], source: str) -> Values:
     check_values(source, (*stored.shape, 3))
+    check_palette(dataset, source)
     mapped = apply_color_lut(stored, dataset)[..., :3]
     # Colours of 8 bits are often kept in tables of 16: the descriptor says which is full scale.
     top = float(np.iinfo(mapped.dtype).max)
@@ -97,6 +115,7 @@ def _palette(dataset: Dataset, stored: npt.NDArray[np.generic], source: str) -> 
 
 
 def _grey(dataset: Dataset, stored: npt.NDArray[np.generic], invert: bool, source: str) -> Values:
+    _check_frames(dataset, len(stored), source)
     findings: list[Finding] = []
     floating = stored.dtype.kind == "f"
     scaled = np.empty(stored.shape, dtype=np.float32)
@@ -104,7 +123,16 @@ def _grey(dataset: Dataset, stored: npt.NDArray[np.generic], invert: bool, sourc
         scaled[index] = _modality(frame_dataset(dataset, index), frame)
     limits = None if floating else full_range(_full_scale(dataset, index) for index in range(len(stored)))
     units = _units(dataset, limits, floating)
+    findings += _half_rescaled(frame_dataset(dataset, 0))
     window = _window(frame_dataset(dataset, 0), findings)
+    if str(dataset.get("Modality", "")).strip() == "PT":
+        factor, note = uptake(dataset, frame_count(dataset))
+        findings.append(note)
+        if factor is not None:
+            units = Units.SUV
+            np.multiply(scaled, factor, out=scaled)
+            limits = (limits[0] * factor, limits[1] * factor) if limits else None
+            window = (window[0] * factor, window[1] * factor) if window else None
     if invert:
         low, high = limits or (float(scaled.min()), float(scaled.max()))
         np.subtract(low + high, scaled, out=scaled)
@@ -125,6 +153,17 @@ def _grey(dataset: Dataset, stored: npt.NDArray[np.generic], invert: bool, sourc
     return Values(scaled, units, limits, window, tuple(findings))
 
 
+def _check_frames(dataset: Dataset, frames: int, source: str) -> None:
+    """Refuse a multi-frame image that describes some of its frames only: the rest would go unscaled."""
+    described = dataset.get("PerFrameFunctionalGroupsSequence")
+    if isinstance(described, DicomSequence) and 0 < len(described) < frames:
+        raise ScanRefused(
+            source,
+            f"It holds {frames} frames and describes {len(described)} of them.",
+            "Export or send the image again.",
+        )
+
+
 def frame_dataset(dataset: Dataset, index: int) -> Dataset:
     """Attributes that hold for one frame: its functional groups over the shared ones over the image.
 
@@ -139,6 +178,8 @@ def frame_dataset(dataset: Dataset, index: int) -> Dataset:
         "ModalityLUTSequence",
         "WindowCenter",
         "WindowWidth",
+        "VOILUTSequence",
+        "VOILUTFunction",
     ):
         if name in dataset:
             found[name] = dataset[name]
@@ -171,10 +212,24 @@ def _modality(attributes: Dataset, frame: npt.NDArray[np.generic]) -> npt.NDArra
 
 
 def _rescale(attributes: Dataset) -> tuple[float, float]:
-    slope, intercept = attributes.get("RescaleSlope"), attributes.get("RescaleIntercept")
-    if slope in (None, "") or intercept in (None, ""):
-        return 1.0, 0.0
-    return float(slope), float(intercept)
+    """Slope and intercept; the one that is missing changes nothing (see `_half_rescaled`)."""
+    slope, intercept = _first(attributes, "RescaleSlope"), _first(attributes, "RescaleIntercept")
+    return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept
+
+
+def _half_rescaled(attributes: Dataset) -> list[Finding]:
+    """The standard has slope and intercept stand together (PS3.3 C.11.1.1.2); a file with one is doubtful."""
+    given = [_first(attributes, name) is not None for name in ("RescaleSlope", "RescaleIntercept")]
+    if attributes.get("ModalityLUTSequence") or given[0] == given[1]:
+        return []
+    return [
+        Finding(
+            "rescale-incomplete",
+            Severity.WARNING,
+            "Only one of slope and intercept is given; values were changed by that one alone.",
+            "Check that values are in the expected range.",
+        )
+    ]
 
 
 def full_range(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:
@@ -198,7 +253,7 @@ def _full_scale(dataset: Dataset, frame: int) -> tuple[float, float]:
 
 def _units(dataset: Dataset, limits: tuple[float, float] | None, floating: bool) -> Units:
     attributes = frame_dataset(dataset, 0)
-    slope_given = attributes.get("RescaleSlope") not in (None, "")
+    slope_given = _first(attributes, "RescaleSlope") is not None
     kind = str(attributes.get("RescaleType", "")).strip().upper()
     if str(dataset.get("Modality", "")).strip() == "CT" and slope_given and kind in ("", "HU"):
         return Units.HOUNSFIELD
@@ -209,8 +264,21 @@ def _units(dataset: Dataset, limits: tuple[float, float] | None, floating: bool)
 
 
 def _window(attributes: Dataset, findings: list[Finding]) -> tuple[float, float] | None:
-    """First of the windows in the file; the others are alternatives for eyes (PS3.3 C.11.2.1.2)."""
+    """First of the windows in the file; the others are alternatives for eyes (PS3.3 C.11.2.1.2).
+
+    Curves are for eyes too, and our display is linear: a VOI LUT and a sigmoid are said to be left out.
+    """
     centre, width = _first(attributes, "WindowCenter"), _first(attributes, "WindowWidth")
+    shape = str(attributes.get("VOILUTFunction") or "LINEAR").strip().upper()
+    if attributes.get("VOILUTSequence") or shape == "SIGMOID":
+        findings.append(
+            Finding(
+                "curve-ignored",
+                Severity.INFO,
+                "The file asks for a curve (VOI LUT) when displayed; it is shown linearly, and no value is "
+                "changed by either.",
+            )
+        )
     if centre is None or width is None:
         return None
     if width <= 0 or not np.isfinite((centre, width)).all():
@@ -233,11 +301,12 @@ def _first(attributes: Dataset, name: str) -> float | None:
 def _mask_padding(
     dataset: Dataset, stored: npt.NDArray[np.generic], scaled: npt.NDArray[np.float32]
 ) -> list[Finding]:
-    """Give padded pixels the lowest value of the rest, in place (PS3.3 C.7.5.1.1.2)."""
-    padding = _first(dataset, "PixelPaddingValue")
+    """Give padded pixels the lowest value of the rest, in place (PS3.3 C.7.5.1.1.2, C.7.6.24)."""
+    prefix = {4: "Float", 8: "DoubleFloat"}[stored.dtype.itemsize] if stored.dtype.kind == "f" else ""
+    padding = _first(dataset, f"{prefix}PixelPaddingValue")
     if padding is None:
         return []
-    end = _first(dataset, "PixelPaddingRangeLimit")
+    end = _first(dataset, f"{prefix}PixelPaddingRangeLimit")
     ends = sorted((padding, padding if end is None else end))
     if stored.dtype.kind == "i":  # some writers give the signed value's bits as unsigned
         size = 2.0 ** (8 * stored.dtype.itemsize)

@@ -19,6 +19,7 @@ from workbench.errors import ScanRefused
 from workbench.imaging.dicom import replace_non_finite
 from workbench.imaging.dicomfile import quiet, refusing
 from workbench.imaging.limits import check_file_size, check_values
+from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity, Units
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
@@ -27,11 +28,12 @@ _GREY_DEPTH = {"1": 1, "L": 8, "I;16": 16, "I;16L": 16, "I;16B": 16, "I": 32, "F
 _TOP = {1: 255.0, 8: 255.0, 16: 65535.0}
 
 
-def read_raster(path: Path, source: str) -> Scan:
+def read_raster(path: Path, source: str, options: ReadOptions = DEFAULTS) -> Scan:
     """Read one raster file.
 
     8-bit images have `Units.DISPLAY` and a range of 0 to 255; deeper ones `Units.MODALITY`, as few of them
-    fill their range (a 12-bit X-ray in a 16-bit PNG). A TIFF whose pages are alike becomes a volume.
+    fill their range (a 12-bit X-ray in a 16-bit PNG). A TIFF whose pages are alike becomes a volume. No
+    option concerns a raster file.
 
     Raises:
         ScanRefused: damaged, past the budget, or in a colour space that is not read.

@@ -16,16 +16,23 @@ from pathlib import Path
 from workbench.errors import ScanRefused
 from workbench.imaging.archive import is_clutter, unpacked
 from workbench.imaging.dicom import read_dicom
+from workbench.imaging.dicomdir import referenced_files
 from workbench.imaging.dicomfile import DicomFile, open_dicom, refusing
-from workbench.imaging.nifti import read_nifti
+from workbench.imaging.foreign import refuse_foreign
+from workbench.imaging.nifti import has_header, read_nifti
+from workbench.imaging.nrrd import read_nrrd
+from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.raster import read_raster
 from workbench.imaging.scan import Scan
 from workbench.imaging.series import Group, group_series, read_group
 from workbench.imaging.sniff import Kind, sniff
 
-_READERS: dict[Kind, Callable[[Path, str], Scan]] = {
+_READERS: dict[Kind, Callable[[Path, str, ReadOptions], Scan]] = {
     Kind.DICOM: read_dicom,
+    Kind.DICOMDIR: read_dicom,
     Kind.NIFTI: read_nifti,
+    Kind.NIFTI_IMAGE: read_nifti,
+    Kind.NRRD: read_nrrd,
     Kind.RASTER: read_raster,
 }
 _REASONS: dict[Kind, tuple[str, str]] = {
@@ -36,7 +43,7 @@ _REASONS: dict[Kind, tuple[str, str]] = {
     Kind.EMPTY: ("The file is empty.", "Copy or export it again."),
     Kind.UNKNOWN: (
         "It is no image that is read here.",
-        "Give DICOM, NIfTI, PNG, JPEG, BMP or TIFF files, folders or zips of them.",
+        "Give DICOM, NIfTI, NRRD, PNG, JPEG, BMP or TIFF files, folders or zips of them.",
     ),
 }
 
@@ -64,12 +71,13 @@ class _Entry:
     archive: str
 
 
-def read_scan(path: Path, *, name: str | None = None) -> Scan:
+def read_scan(path: Path, *, name: str | None = None, options: ReadOptions = DEFAULTS) -> Scan:
     """Read one file into a `Scan`.
 
     Args:
-        path: DICOM (any suffix), NIfTI, PNG, JPEG, BMP or TIFF, or a zip that holds one scan.
+        path: DICOM (any suffix), NIfTI, NRRD, PNG, JPEG, BMP or TIFF, or a zip that holds one scan.
         name: what to call it on screen; its base name where not given.
+        options: what a person chose about reading.
 
     Raises:
         ScanRefused: and nothing else, whatever the file holds.
@@ -78,8 +86,8 @@ def read_scan(path: Path, *, name: str | None = None) -> Scan:
     with refusing(source):
         kind = _kind(path, source)
         if kind is Kind.ZIP:
-            return _only_scan(path, source)
-        return _READERS[kind](path, source)
+            return _only_scan(path, source, options)
+        return _READERS[kind](path, source, options)
 
 
 def read_scans(
@@ -87,16 +95,18 @@ def read_scans(
     *,
     names: Mapping[Path, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    options: ReadOptions = DEFAULTS,
 ) -> ReadResult:
     """Read files, folders (with subfolders) and zips.
 
     The single-frame files of a DICOM series inside one folder, one zip, or among the files given directly
-    become one volume; every other file one scan.
+    become one volume; every other file one scan. A DICOMDIR given directly stands for the files it names.
 
     Args:
         paths: files, folders and zips.
         names: what to call files whose names on disk mean nothing to the user (uploads).
         progress: called with the number of files done and the number of files.
+        options: what a person chose about reading.
     """
     scans: list[Scan] = []
     refused: list[ScanRefused] = []
@@ -104,7 +114,7 @@ def read_scans(
         batches = _batches(paths, names or {}, held, refused)
         counter = _Counter(sum(map(len, batches)), progress)
         for batch in batches:
-            _read_batch(batch, counter, scans, refused)
+            _read_batch(batch, counter, scans, refused, options)
             counter.reach(len(batch))
     return ReadResult(tuple(scans), tuple(refused))
 
@@ -129,8 +139,8 @@ class _Counter:
             self.advance()
 
 
-def _only_scan(path: Path, source: str) -> Scan:
-    result = read_scans([path], names={path: source})
+def _only_scan(path: Path, source: str, options: ReadOptions) -> Scan:
+    result = read_scans([path], names={path: source}, options=options)
     if len(result.scans) == 1:
         return result.scans[0]
     if not result.scans and result.refused:
@@ -142,6 +152,8 @@ def _only_scan(path: Path, source: str) -> Scan:
 
 def _kind(path: Path, source: str) -> Kind:
     kind = sniff(path)
+    if kind in (Kind.GZIP, Kind.UNKNOWN):
+        refuse_foreign(path, source)
     if kind in _REASONS and kind is not Kind.ZIP:
         raise ScanRefused(source, *_REASONS[kind])
     return kind
@@ -158,7 +170,10 @@ def _batches(
         plain: list[_Entry] = [] if is_folder else loose
         for file in _walk(path) if is_folder else (path,):
             entry = _entry(file, Path(names.get(file, file.name)).name, "", refused)
-            if entry is None:
+            if entry is None or _is_read_with_another(entry, is_folder, paths):
+                continue
+            if entry.kind is Kind.DICOMDIR:
+                batches.append(_of_directory(entry, refused))
                 continue
             if entry.kind is not Kind.ZIP:
                 plain.append(entry)
@@ -174,6 +189,25 @@ def _batches(
         if is_folder:
             batches.append(plain)
     return [loose, *batches]
+
+
+def _is_read_with_another(entry: _Entry, is_folder: bool, paths: Sequence[Path]) -> bool:
+    """Whether it is the index of a folder that is walked, or the image to a NIfTI header that is given."""
+    if entry.kind is Kind.DICOMDIR:
+        return is_folder
+    return entry.kind is Kind.NIFTI_IMAGE and (is_folder or has_header(entry.path) in paths)
+
+
+def _of_directory(directory: _Entry, refused: list[ScanRefused]) -> list[_Entry]:
+    """The files a DICOMDIR names."""
+    try:
+        files, absent = referenced_files(directory.path, directory.source)
+    except ScanRefused as error:
+        refused.append(error)
+        return []
+    refused += absent
+    entries = (_entry(file, file.name, "", refused) for file in files)
+    return [entry for entry in entries if entry is not None]
 
 
 def _entry(path: Path, source: str, archive: str, refused: list[ScanRefused]) -> _Entry | None:
@@ -196,7 +230,11 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _read_batch(
-    batch: list[_Entry], counter: _Counter, scans: list[Scan], refused: list[ScanRefused]
+    batch: list[_Entry],
+    counter: _Counter,
+    scans: list[Scan],
+    refused: list[ScanRefused],
+    options: ReadOptions,
 ) -> None:
     archive_of = {entry.path: entry.archive for entry in batch}
     found: list[tuple[str, Scan]] = []
@@ -205,20 +243,21 @@ def _read_batch(
         try:
             with refusing(entry.source):
                 if entry.kind is Kind.DICOM:
-                    headers.append(open_dicom(entry.path, entry.source))
+                    headers.append(open_dicom(entry.path, entry.source, options))
                     continue
                 shown = _shown(entry.source, entry.archive)
-                found.append((entry.source, _READERS[entry.kind](entry.path, shown)))
+                found.append((entry.source, _READERS[entry.kind](entry.path, shown, options)))
         except ScanRefused as error:
             refused.append(error)
         counter.advance()
-    groups, dropped = group_series(headers)
+    groups, dropped = group_series(headers, options)
     refused += dropped
     for group in groups:
         first = min((file.source for file in group.files), key=natural)
         try:
             archive = archive_of[group.files[0].path]
-            found.append((first, read_group(group, _group_name(group, first, archive), counter.advance)))
+            name = _group_name(group, first, archive)
+            found.append((first, read_group(group, name, counter.advance, options)))
         except ScanRefused as error:
             refused.append(error)
     scans += [scan for _, scan in sorted(found, key=lambda pair: natural(pair[0]))]

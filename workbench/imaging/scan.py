@@ -44,6 +44,8 @@ class Units(StrEnum):
     """CT attenuation after rescale (DICOM PS3.3 C.11.1)."""
     MODALITY = "modality"
     """Output of the modality LUT or rescale, in a unit of the modality's own (MR, PET, X-ray, NIfTI)."""
+    SUV = "SUV"
+    """PET uptake by body weight in g/ml (see `suv`)."""
     DISPLAY = "display"
     """Grey or colour levels meant for a screen (PNG, JPEG, RGB DICOM); `Scan.value_range` is full scale."""
 
@@ -55,7 +57,7 @@ class Provenance:
     Attributes:
         source: the file's base name as the user knows it (for messages on the user's own screen only; it
             may identify a patient, so it is never stored in a model or an export).
-        format: ``DICOM``, ``NIfTI``, ``PNG``, ``JPEG``, ``BMP`` or ``TIFF``.
+        format: ``DICOM``, ``NIfTI``, ``NRRD``, ``PNG``, ``JPEG``, ``BMP`` or ``TIFF``.
         sha256: of the file's bytes; of the concatenated file digests, sorted, for a series.
         encoding: transfer syntax, bit depth or data type, in words.
     """
@@ -64,6 +66,25 @@ class Provenance:
     format: str
     sha256: str
     encoding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of an ultrasound picture that holds image, by its header (PS3.3 C.8.5.5).
+
+    What lies outside all of them is where machines write text.
+
+    Attributes:
+        kind: ``tissue``, ``m-mode``, ``spectral``, ``waveform``, ``graphics`` or ``other``.
+        rows: first row and the one after the last.
+        columns: first column and the one after the last.
+        spacing: millimetres between (rows, columns); None where they are no distances.
+    """
+
+    kind: str
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    spacing: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +106,7 @@ class Scan:
         patient: pseudonymous patient key (keyed HMAC) or None where the file names no patient.
         provenance: see `Provenance`.
         findings: in the order they were made.
+        regions: of an ultrasound picture whose header names them; otherwise empty.
     """
 
     pixels: npt.NDArray[np.float32]
@@ -98,6 +120,7 @@ class Scan:
     window: tuple[float, float] | None = None
     patient: str | None = None
     findings: tuple[Finding, ...] = field(default=())
+    regions: tuple[Region, ...] = field(default=())
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.shape[-1] not in (1, 3) or 0 in self.pixels.shape:

@@ -1,7 +1,8 @@
 """Putting the single-frame files of DICOM series together into volumes.
 
 Slices are sorted by position along their normal, never by instance number. What the files disagree about
-becomes a finding or a refusal; nothing is averaged or resampled. Called by `read`.
+becomes a finding or a refusal; nothing is averaged, and resampled only where a person chose to (see
+`remedies`). Called by `read`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from workbench.errors import ScanRefused
 from workbench.imaging import geometry
+from workbench.imaging.companions import without_companions
 from workbench.imaging.dicom import (
     CROSS_SECTIONAL,
     assemble,
@@ -23,14 +25,17 @@ from workbench.imaging.dicom import (
     file_digest,
     header_findings,
     placed,
-    plane_of,
     scan_of,
 )
 from workbench.imaging.dicomfile import DicomFile, refusing
+from workbench.imaging.frames import by_orientation, plane_of
 from workbench.imaging.geometry import Plane
 from workbench.imaging.limits import check_values
+from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.pixelchain import Values, frame_count, full_range
-from workbench.imaging.scan import Finding, Scan, Severity
+from workbench.imaging.remedies import arranged, upright
+from workbench.imaging.repeats import split_repeats, without_copies
+from workbench.imaging.scan import Scan
 
 Key = tuple[str, ...]
 
@@ -48,50 +53,65 @@ class Group:
     planes: tuple[Plane, ...] = ()
 
 
-def group_series(files: Sequence[DicomFile]) -> tuple[list[Group], list[ScanRefused]]:
+def group_series(
+    files: Sequence[DicomFile], options: ReadOptions = DEFAULTS
+) -> tuple[list[Group], list[ScanRefused]]:
     """Divide files by series, then orientation and size, then echo, b-value or acquisition where needed.
 
-    Localisers are left out where the same study holds other images. Files without a place in the patient
-    (X-rays, photographs) and multi-frame files stay single scans.
+    Localisers and pictures of reports are left out where the same study holds other images, which then say
+    so. Files without a place in the patient (X-rays, photographs) and multi-frame files stay single scans.
     """
-    kept, refused = _without_localisers(files)
+    kept, refused = without_companions(files)
     singles: list[Group] = []
     series: dict[Key, list[tuple[DicomFile, Plane]]] = defaultdict(list)
     for file in kept:
-        uid = str(file.dataset.get("SeriesInstanceUID") or "")
-        plane = _plane(file)
-        if uid and plane is not None and frame_count(file.dataset) == 1:
-            series[_key(uid, file.dataset, plane)].append((file, plane))
-        else:
-            singles.append(Group((file,)))
-    groups = list(singles)
-    for members in series.values():
         try:
-            groups += _split_repeats(_without_copies(members))
+            with refusing(file.source):
+                uid = str(file.dataset.get("SeriesInstanceUID") or "")
+                plane = _plane(file)
+                if uid and plane is not None and frame_count(file.dataset) == 1:
+                    series[_key(uid, file.dataset)].append((file, plane))
+                else:
+                    singles.append(Group((file,)))
         except ScanRefused as error:
             refused.append(error)
+    groups = list(singles)
+    for alike in series.values():
+        for part in by_orientation([plane for _, plane in alike]):
+            try:
+                with refusing(alike[part[0]][0].source):
+                    members = without_copies([alike[i] for i in part])
+                    groups += map(_group, split_repeats(members, options))
+            except ScanRefused as error:
+                refused.append(error)
     return groups, refused
 
 
-def read_group(group: Group, source: str, progress: Callable[[], None] = lambda: None) -> Scan:
+def read_group(
+    group: Group,
+    source: str,
+    progress: Callable[[], None] = lambda: None,
+    options: ReadOptions = DEFAULTS,
+) -> Scan:
     """Decode a group into one scan.
 
     Args:
         group: from `group_series`.
         source: what to call the scan.
         progress: called after each file.
+        options: remedies for slices that do not make a regular volume.
 
     Raises:
         ScanRefused: a slice cannot be decoded or the volume passes the budget.
     """
     if len(group.files) == 1:
-        scan = replace_source(scan_of(group.files[0]), source)
+        scan = replace_source(scan_of(group.files[0], options), source)
         progress()
         return scan
     first = group.files[0].dataset
     samples = int(first.get("SamplesPerPixel") or 1)
     check_values(source, (len(group.files), int(first.Rows), int(first.Columns), samples))
-    stack = geometry.stack(list(group.planes))
+    stack = arranged(group.planes, options)
     slices: list[Values] = []
     for index in stack.order:
         slices.append(decoded(group.files[index]))
@@ -101,6 +121,7 @@ def read_group(group: Group, source: str, progress: Callable[[], None] = lambda:
     with refusing(source):
         pixels = np.concatenate([value.pixels for value in slices])
         bottom = group.planes[stack.order[0]]
+        pixels, bottom, stack = upright(pixels, bottom, stack, options, source)
         pixels, spacing, affine, findings = placed(
             pixels, bottom, stack.step, stack.spacing, list(stack.findings)
         )
@@ -120,25 +141,6 @@ def replace_source(scan: Scan, source: str) -> Scan:
     return replace(scan, provenance=replace(scan.provenance, source=source))
 
 
-def _without_localisers(files: Sequence[DicomFile]) -> tuple[list[DicomFile], list[ScanRefused]]:
-    studies = {_study(file) for file in files if not file.is_localiser}
-    kept: list[DicomFile] = []
-    refused: list[ScanRefused] = []
-    for file in files:
-        if file.is_localiser and _study(file) in studies:
-            reason = "It is a localiser (scout) beside the images of its study."
-            refused.append(
-                ScanRefused(file.source, reason, "Nothing need be done; choose it alone to read it.")
-            )
-        else:
-            kept.append(file)
-    return kept, refused
-
-
-def _study(file: DicomFile) -> str:
-    return str(file.dataset.get("StudyInstanceUID") or "")
-
-
 def _plane(file: DicomFile) -> Plane | None:
     """Place of a cross-section; damaged geometry counts as none and is reported when it is decoded."""
     try:
@@ -151,80 +153,9 @@ def _is_cross_section(dataset: Dataset) -> bool:
     return str(dataset.get("Modality") or "") in CROSS_SECTIONAL or "SliceThickness" in dataset
 
 
-def _key(uid: str, dataset: Dataset, plane: Plane) -> Key:
-    angles = np.round(np.concatenate([plane.along_columns, plane.along_rows]), 2) + 0.0
-    parts = (dataset.Rows, dataset.Columns, dataset.get("SamplesPerPixel"), np.round(plane.spacing, 3))
-    return (uid, str(angles), *map(str, parts), str(dataset.get("PhotometricInterpretation")))
-
-
-def _without_copies(members: list[tuple[DicomFile, Plane]]) -> list[tuple[DicomFile, Plane]]:
-    """Drop files that repeat an instance already there, byte for byte."""
-    seen: dict[tuple[str, str], int] = {}
-    kept: list[tuple[DicomFile, Plane]] = []
-    counts: dict[str, int] = defaultdict(int)
-    for file, _ in members:
-        counts[str(file.dataset.get("SOPInstanceUID"))] += 1
-    for file, plane in members:
-        uid = str(file.dataset.get("SOPInstanceUID"))
-        if counts[uid] > 1:
-            with refusing(file.source):
-                mark = (uid, file_digest(file.path))
-            if mark in seen:
-                original, place = kept[seen[mark]]
-                kept[seen[mark]] = (_with_copy_finding(original), place)
-                continue
-            seen[mark] = len(kept)
-        kept.append((file, plane))
-    return kept
-
-
-def _with_copy_finding(file: DicomFile) -> DicomFile:
-    note = Finding(
-        "copies-dropped", Severity.INFO, "Some files were there more than once; copies were dropped."
-    )
-    return replace(file, findings=tuple(dict.fromkeys((*file.findings, note))))
-
-
-_REPEAT_ATTRIBUTES = (
-    "EchoTime",
-    "EchoNumbers",
-    "DiffusionBValue",
-    "AcquisitionNumber",
-    "TemporalPositionIdentifier",
-    "TriggerTime",
-    "ImageType",
-    "AcquisitionTime",
-)
-"""What tells measurements at the same place apart, the most telling first."""
-
-
-def _split_repeats(members: list[tuple[DicomFile, Plane]]) -> list[Group]:
-    """One group where every place occurs once, else one group per echo, b-value, acquisition..."""
-    if not geometry.repeated([plane for _, plane in members]):
-        return [_group(members)]
-    for name in _REPEAT_ATTRIBUTES:
-        parts: dict[str, list[tuple[DicomFile, Plane]]] = defaultdict(list)
-        for file, plane in members:
-            parts[str(file.dataset.get(name, ""))].append((file, plane))
-        alone = not any(geometry.repeated([plane for _, plane in part]) for part in parts.values())
-        if len(parts) > 1 and alone:
-            note = Finding(
-                "series-split",
-                Severity.INFO,
-                f"The series measures each place {len(parts)} times; it was split by {name}.",
-            )
-            marked = [[(_noted(file, note), plane) for file, plane in part] for part in parts.values()]
-            return [_group(part) for part in marked]
-    first = members[0][0].source
-    raise ScanRefused(
-        f"{first} (+{len(members) - 1} more)",
-        "Slices of the series lie at the same place, and nothing in their headers tells them apart.",
-        "Export one acquisition at a time.",
-    )
-
-
-def _noted(file: DicomFile, note: Finding) -> DicomFile:
-    return replace(file, findings=(*file.findings, note))
+def _key(uid: str, dataset: Dataset) -> Key:
+    parts = (dataset.Rows, dataset.Columns, dataset.get("SamplesPerPixel"))
+    return (uid, *map(str, parts), str(dataset.get("PhotometricInterpretation")))
 
 
 def _group(members: list[tuple[DicomFile, Plane]]) -> Group:

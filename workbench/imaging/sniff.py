@@ -9,14 +9,17 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Literal
 
-from workbench.imaging.nifti import header_kind
+from workbench.imaging.nifti import has_header, header_kind
 
 
 class Kind(Enum):
     """Formats that readers exist for, and some that deserve a better refusal than "unknown"."""
 
     DICOM = auto()
+    DICOMDIR = auto()
     NIFTI = auto()
+    NIFTI_IMAGE = auto()
+    NRRD = auto()
     RASTER = auto()
     ZIP = auto()
     GZIP = auto()
@@ -34,6 +37,7 @@ _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
     (b"MM\x00*", Kind.RASTER),
     (b"II+\x00", Kind.RASTER),
     (b"MM\x00+", Kind.RASTER),
+    (b"NRRD000", Kind.NRRD),
     (b"PK\x03\x04", Kind.ZIP),
     (b"PK\x05\x06", Kind.ZIP),
     (b"%PDF", Kind.PDF),
@@ -42,6 +46,8 @@ _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
     (b"<svg", Kind.OTHER_PICTURE),
 )
 _HEAD = 544
+_DIRECTORY = b"UI\x14\x001.2.840.10008.1.3.10"
+"""Class of a DICOMDIR as it stands in a file's header, with its length before it (PS3.10 8.6)."""
 
 
 def sniff(path: Path) -> Kind:
@@ -59,7 +65,10 @@ def sniff(path: Path) -> Kind:
         return Kind.EMPTY
     # First, since a DICOM preamble may hold anything, a TIFF header included (PS3.10 7.1).
     if head[128:132] == b"DICM":
-        return Kind.DICOM
+        return Kind.DICOMDIR if _DIRECTORY in head else Kind.DICOM
+    # The one format that names decide: the image of a pair is numbers alone, and they may look like anything.
+    if has_header(path):
+        return Kind.NIFTI_IMAGE
     for beginning, kind in _BEGINNINGS:
         if head.startswith(beginning):
             return kind
@@ -68,6 +77,15 @@ def sniff(path: Path) -> Kind:
     if header_kind(head):
         return Kind.NIFTI
     return Kind.DICOM if _is_bare_dicom(head) else Kind.UNKNOWN
+
+
+def is_companion(path: Path) -> bool:
+    """Whether a file of a folder is no scan of its own, and read or not needed with the rest of the folder: a
+    DICOMDIR, or the image of a NIfTI pair."""
+    try:
+        return sniff(path) in (Kind.DICOMDIR, Kind.NIFTI_IMAGE)
+    except OSError:
+        return False
 
 
 def _gzipped(path: Path) -> Kind:
