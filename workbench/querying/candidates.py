@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.stats import rankdata
 from torch import Tensor
@@ -103,11 +104,12 @@ def candidates(state: QueryState, picked: Sequence[int] = ()) -> Candidates:
     )
 
 
-def _nearest_mean(state: QueryState, counts: Floats) -> Floats:
+def _nearest_mean(state: QueryState, counts: npt.NDArray[np.int64]) -> Floats:
     member = np.eye(state.way)[state.support_labels]
     logits = _SHARPNESS * (state.support_cosines @ member) / counts
     unnormalised = np.exp(logits - logits.max(1, keepdims=True))
-    return unnormalised / unnormalised.sum(1, keepdims=True)
+    values: Floats = unnormalised / unnormalised.sum(1, keepdims=True)
+    return values
 
 
 def _divergence(p: Floats, q: Floats) -> Floats:
@@ -115,9 +117,10 @@ def _divergence(p: Floats, q: Floats) -> Floats:
     middle = (p + q) / 2
 
     def from_middle(x: Floats) -> Floats:
-        return (x * (np.log(np.maximum(x, 1e-12)) - np.log(np.maximum(middle, 1e-12)))).sum(1)
+        values: Floats = (x * (np.log(np.maximum(x, 1e-12)) - np.log(np.maximum(middle, 1e-12)))).sum(1)
+        return values
 
-    return (from_middle(p) + from_middle(q)) / (2 * np.log(2))
+    return (from_middle(p) + from_middle(q)) / float(2 * np.log(2))
 
 
 def _contrast(state: QueryState) -> Floats:
@@ -126,7 +129,8 @@ def _contrast(state: QueryState) -> Floats:
         [state.support_cosines[:, state.support_labels == k].max(1) for k in range(state.way)], axis=1
     )
     best.sort(axis=1)
-    return best[:, -1] - best[:, -2]
+    values: Floats = best[:, -1] - best[:, -2]
+    return values
 
 
 def _surroundings(state: QueryState, near: Floats) -> tuple[Floats, Floats, Floats]:

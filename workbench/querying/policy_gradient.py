@@ -42,12 +42,13 @@ class Decision:
 
 def log_policy(network: ScoringNetwork, given: Candidates, allowed: npt.NDArray[np.bool_]) -> Tensor:
     """Log-probabilities ``(m,)`` of picking each candidate; minus infinity where it is not allowed."""
-    return network(given).masked_fill(torch.from_numpy(~allowed), -torch.inf).log_softmax(0)
+    scores: Tensor = network(given)
+    return scores.masked_fill(torch.from_numpy(~allowed), -torch.inf).log_softmax(0)
 
 
 def returns(rewards: Floats, discount: float) -> Floats:
     """``R_t = r_t + discount R_(t+1)`` along the last dimension of ``(walks, steps)``."""
-    out = np.array(rewards, dtype=np.float64)
+    out: Floats = np.array(rewards, dtype=np.float64)
     for t in range(out.shape[-1] - 2, -1, -1):
         out[..., t] += discount * out[..., t + 1]
     return out
@@ -56,7 +57,8 @@ def returns(rewards: Floats, discount: float) -> Floats:
 def leave_one_out(values: Floats) -> Floats:
     """Each walk's value less the mean of the other walks at the same step, ``(walks >= 2, steps)``."""
     walks = len(values)
-    return (values - values.mean(0)) * (walks / (walks - 1))
+    advantages: Floats = (values - values.mean(0)) * (walks / (walks - 1))
+    return advantages
 
 
 def surrogate(

@@ -20,6 +20,7 @@ from workbench.learners.base import Classifier, frozen
 Floats = npt.NDArray[np.float64]
 _CHUNK = 256
 """Rows compared with the whole pool at once; bounds memory to `_CHUNK` times the pool."""
+_DIRECTIONS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,28 +49,40 @@ class QueryState:
     @property
     def way(self) -> int:
         """Number of classes."""
-        return self.probabilities.shape[1]
+        return int(self.probabilities.shape[1])
 
     @cached_property
     def support_cosines(self) -> Floats:
         """Of every pool scan with every labelled one, ``(m, n)``."""
-        return self.pool @ self.support.T
+        cosines: Floats = self.pool @ self.support.T
+        return cosines
 
     @cached_property
     def entropy(self) -> Floats:
         """Of the probabilities, over its largest value: 0 (certain) to 1, ``(m,)``."""
         p = np.clip(self.probabilities, 1e-12, 1.0)
-        return -(p * np.log(p)).sum(1) / np.log(self.way)
+        values: Floats = -(p * np.log(p)).sum(1) / np.log(self.way)
+        return values
 
     @cached_property
     def margin(self) -> Floats:
         """Between the two most probable classes, 0 (undecided) to 1, ``(m,)``."""
         top = np.sort(self.probabilities, axis=1)
-        return top[:, -1] - top[:, -2]
+        values: Floats = top[:, -1] - top[:, -2]
+        return values
+
+    @cached_property
+    def principal(self) -> Floats:
+        """Pool, then support, along the directions in which they vary most, ``(m + n, at most 64)``."""
+        everything = np.vstack([self.pool, self.support])
+        squares, directions = np.linalg.eigh(everything @ everything.T)  # ascending
+        values: Floats = directions[:, -_DIRECTIONS:] * np.sqrt(np.clip(squares[-_DIRECTIONS:], 0, None))
+        return values
 
     def pool_cosines(self, rows: Sequence[int]) -> Floats:
         """Of every pool scan with some of them, ``(m, len(rows))``."""
-        return self.pool @ self.pool[list(rows)].T
+        cosines: Floats = self.pool @ self.pool[list(rows)].T
+        return cosines
 
     def chunks(self) -> list[slice]:
         """Runs of rows, together the whole pool."""

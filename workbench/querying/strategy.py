@@ -60,7 +60,8 @@ def eligible(state: QueryState, picked: Sequence[int]) -> npt.NDArray[np.bool_]:
     free[list(picked)] = False
     queried = {state.patients[row] for row in picked}
     for avoided in (queried | state.labelled_patients, queried):
-        fresh = free & np.array([patient not in avoided for patient in state.patients], dtype=bool)
-        if fresh.any():
-            return fresh
+        fresh = np.array([patient not in avoided for patient in state.patients], dtype=bool)
+        usable: npt.NDArray[np.bool_] = free & fresh
+        if usable.any():
+            return usable
     return free

@@ -28,10 +28,11 @@ class Badge(QueryStrategy):
     def scores(self, state: QueryState, picked: Sequence[int], rng: np.random.Generator) -> Floats:
         """Squared length for the first; then log D^2 plus Gumbel noise, whose maximum is a draw from D^2."""
         residual = state.probabilities - np.eye(state.way)[state.probabilities.argmax(1)]
-        length = np.square(residual).sum(1) * np.square(state.pool).sum(1)
+        length: Floats = np.square(residual).sum(1) * np.square(state.pool).sum(1)
         if not picked:
             return length
         chosen = list(picked)
         products = (residual @ residual[chosen].T) * state.pool_cosines(chosen)
         apart = np.clip(length[:, None] + length[None, chosen] - 2 * products, 0, None).min(1)
-        return np.log(apart + 1e-30) + rng.gumbel(size=len(state))
+        drawn: Floats = np.log(apart + 1e-30) + rng.gumbel(size=len(state))
+        return drawn

@@ -24,4 +24,5 @@ class KCenter(QueryStrategy):
     def scores(self, state: QueryState, picked: Sequence[int], rng: np.random.Generator) -> Floats:
         """Distance ``sqrt(2 - 2 cos)`` to the nearest scan labelled or picked."""
         nearest = np.hstack([state.support_cosines, state.pool_cosines(picked)]).max(1)
-        return np.sqrt(np.clip(2 - 2 * nearest, 0, None))
+        distance: Floats = np.sqrt(np.clip(2 - 2 * nearest, 0, None))
+        return distance

@@ -3,7 +3,7 @@
 Zhdanov, "Diverse mini-batch Active Learning", 2019, clusters the pool into as many parts as there are queries;
 with a few labels there is one query at a time, so that labelled scans count as centres that are taken, as in
 Hacohen, Dekel and Weinshall, "Active Learning on a Budget", ICML 2022: pool and support together are cut
-into one cluster more than there are scans labelled or picked.
+into one cluster more than there are scans labelled or picked, along their principal directions.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class KMeansCentres(QueryStrategy):
         """Rank: fewest labels in the cluster first, then the largest cluster, then the nearest to its centre."""
         m, n = len(state), len(state.support)
         clusters = min(n + len(picked) + 1, m + n, _MOST)
-        everything = np.vstack([state.pool, state.support])
-        found = KMeans(clusters, n_init=1, random_state=int(rng.integers(2**31))).fit(everything)
+        found = KMeans(clusters, n_init=1, max_iter=20, random_state=int(rng.integers(2**31)))
+        found.fit(state.principal)
         mine = found.labels_[:m]
         done = np.concatenate([found.labels_[m:], mine[list(picked)]])
         labels = np.bincount(done, minlength=clusters)[mine]
         size = np.bincount(mine, minlength=clusters)[mine]
-        away = np.linalg.norm(state.pool - found.cluster_centers_[mine], axis=1)
+        away = np.linalg.norm(state.principal[:m] - found.cluster_centers_[mine], axis=1)
         scores = np.empty(m)
         scores[np.lexsort((away, -size, labels))] = np.arange(m, 0, -1)
         return scores

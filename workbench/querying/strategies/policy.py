@@ -37,4 +37,5 @@ class LearnedPolicy(QueryStrategy):
     def scores(self, state: QueryState, picked: Sequence[int], rng: np.random.Generator) -> Floats:
         """Of the network."""
         with torch.no_grad():
-            return self._network(candidates(state, picked)).double().numpy()
+            scores: Floats = self._network(candidates(state, picked)).double().numpy()
+        return scores
