@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from workbench.cli_output import Format, bar, check_place, listed
+from workbench.cli_suggest import suggest, train_query_policy
 from workbench.errors import WorkbenchError
 from workbench.evaluation.plaintext import NOTICE
 
@@ -538,6 +539,10 @@ def ui(
     from ui.app import launch
 
     launch(host=host, port=port, weights=weights, data_dir=data_dir)
+
+
+app.command()(suggest)
+app.command()(train_query_policy)
 
 
 if __name__ == "__main__":

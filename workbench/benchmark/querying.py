@@ -1,7 +1,7 @@
 """The querying benchmark: every query strategy walks the same tasks of held-out conditions.
 
-A task is a start, a pool and a held-out set, apart by patient (`workbench.querying.simulation`); strategies are
-paired by it. Called by `workbench benchmark querying`.
+A task is a start, a pool and a held-out set, apart by patient (`workbench.querying.simulation`); strategies
+are paired by it. Called by `workbench benchmark querying`.
 """
 
 from __future__ import annotations

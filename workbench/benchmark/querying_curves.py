@@ -1,7 +1,7 @@
 """Label-efficiency curves measured so far: one small file for each strategy, condition and batch size.
 
-Each carries digests of what decided it: a killed run goes on where it stopped, and a changed strategy computes
-its own curves again and nobody else's.
+Each carries digests of what decided it: a killed run goes on where it stopped, and a changed strategy
+computes its own curves again and nobody else's.
 """
 
 from __future__ import annotations

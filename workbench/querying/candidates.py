@@ -1,7 +1,8 @@
 """What the learned policy knows of each candidate: numbers that mean the same on every condition.
 
 Independent of the number and the order of classes, of the encoder's dimension and of the pool's order. Each
-number comes as it is and as its rank in the pool, since 0.3 may be much on one condition and little on another.
+number comes as it is and as its rank in the pool, since 0.3 may be much on one condition and little on
+another.
 """
 
 from __future__ import annotations
@@ -62,11 +63,11 @@ def candidates(state: QueryState, picked: Sequence[int] = ()) -> Candidates:
     - distance: to the nearest scan labelled or picked
     - contrast: between its nearest labelled scan and the nearest of another class
     - density: mean s with its 10 nearest scans of the pool
-    - coverage: mean over the pool of how much nearer a scan's nearest label would be with x labelled (the gain of
-      facility location; Nemhauser, Wolsey and Fisher 1978)
+    - coverage: mean over the pool of how much nearer a scan's nearest label would be with x labelled (the
+      gain of facility location; Nemhauser, Wolsey and Fisher 1978)
     - doubt around: mean entropy of its 10 nearest scans of the pool
-    - relief: ``sum_k p_k / n_k`` over the mean of ``1 / n_k``, with n_k labels of class k: above 1 where a rare
-      class is likely
+    - relief: ``sum_k p_k / n_k`` over the mean of ``1 / n_k``, with n_k labels of class k: above 1 where a
+      rare class is likely
     """
     p = state.probabilities
     counts = np.bincount(state.support_labels, minlength=state.way)
@@ -89,7 +90,8 @@ def candidates(state: QueryState, picked: Sequence[int] = ()) -> Candidates:
         ],
         axis=1,
     )
-    ranks = 2 * (rankdata(numbers, axis=0) - 0.5) / len(numbers) - 1
+    # Rounded, so that what differs by the order of a sum only shares a rank.
+    ranks = 2 * (rankdata(np.round(numbers, 9), axis=0) - 0.5) / len(numbers) - 1
     share = counts / counts.sum()
     context = [
         np.log(counts.sum() / state.way),

@@ -45,5 +45,6 @@ def refuse_shared_origin(held_out: Sequence[str], used: Sequence[str]) -> None:
     for name in held_out:
         if shared := sorted(same_origin([name]) & set(used)):
             raise CohortError(
-                f"{name!r} is not held out from the query policy: it was made with {shared[0]!r}. Leave one out."
+                f"{name!r} is not held out from the query policy: it was made with {shared[0]!r}. "
+                "Leave one out."
             )

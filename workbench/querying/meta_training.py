@@ -1,9 +1,10 @@
 """Meta-training of the query policy: reinforcement learning over many conditions.
 
-Each update draws tasks of meta-training conditions and variations of them, walks each several times with picks
-drawn from the policy, and takes policy-gradient steps (`workbench.querying.policy_gradient`). The reward of a
-pick is the gain in balanced accuracy on the task's held-out patients. The network kept is the one that did best
-on the meta-validation conditions. A killed run goes on from its last checkpoint to the same result.
+Each update draws tasks of meta-training conditions and variations of them, walks each several times with
+picks drawn from the policy, and takes policy-gradient steps (`workbench.querying.policy_gradient`). The
+reward of a pick is the gain in balanced accuracy on the task's held-out patients. The network kept is the one
+that did best on the meta-validation conditions. A killed run goes on from its last checkpoint to the same
+result.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Policy gradient for a policy that picks one of many candidates.
 
-REINFORCE (Williams, Machine Learning 8, 1992) with a leave-one-out baseline (Kool, van Hoof and Welling, "Buy 4
-REINFORCE Samples, Get a Baseline for Free!", 2019): several walks start from the same task, and each is judged
-against the others. With more than one pass over the same walks, the ratio to the old policy is clipped
+REINFORCE (Williams, Machine Learning 8, 1992) with a leave-one-out baseline (Kool, van Hoof and Welling, "Buy
+4 REINFORCE Samples, Get a Baseline for Free!", 2019): several walks start from the same task, and each is
+judged against the others. With more than one pass over the same walks, the ratio to the old policy is clipped
 (PPO; Schulman et al. 2017, equation 7); in the first pass its gradient is REINFORCE's.
 """
 
@@ -68,7 +68,8 @@ def surrogate(
     clip: float,
     entropy_bonus: float = 0.0,
 ) -> Tensor:
-    """PPO's loss: ``-mean min(q A, clip(q, 1 - clip, 1 + clip) A) - bonus H``, q being the ratio to the old policy.
+    """PPO's loss: ``-mean min(q A, clip(q, 1 - clip, 1 + clip) A) - bonus H``, q being the ratio to the old
+    policy.
 
     Args:
         network: of the policy.

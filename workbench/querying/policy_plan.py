@@ -25,8 +25,8 @@ class PolicyPlan(_Part):
         seed: decides everything that is drawn.
         weights: shipped name or file of the encoder.
         method: learner that adapts after each label.
-        meta_train, meta_validation: names of dataset cards the policy learns from, and those its best moment is
-            chosen on.
+        meta_train, meta_validation: names of dataset cards the policy learns from, and those its best moment
+            is chosen on.
         meta_test: held out; nothing here reads them.
         limit: images of each class, at most.
         pool, held_out: see `workbench.querying.simulation.TaskSpec`.

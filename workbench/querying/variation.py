@@ -22,7 +22,8 @@ def varied(condition: Condition, rng: np.random.Generator) -> Condition:
     - 2 to 8 of its classes
     - half the time, these merged into fewer, at least two
     - half the time, each class thinned to a share of its images drawn log-uniformly from 10 to 100 %
-    - half the time, Gaussian noise of up to the embeddings' own root mean square deviation, the same for every walk
+    - half the time, Gaussian noise of up to the embeddings' own root mean square deviation, the same for
+      every walk
     """
     way = condition.way
     kept = rng.permutation(way)[: int(rng.integers(2, min(way, 8) + 1))]

@@ -1,4 +1,5 @@
-"""Core-set: Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", ICLR 2018.
+"""Core-set: Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach",
+ICLR 2018.
 
 Greedy k-center (algorithm 1): the scan farthest from everything labelled or picked.
 """

@@ -1,9 +1,9 @@
 """K-means: typical scans of parts of the pool where nothing is labelled.
 
-Zhdanov, "Diverse mini-batch Active Learning", 2019, clusters the pool into as many parts as there are queries;
-with a few labels there is one query at a time, so that labelled scans count as centres that are taken, as in
-Hacohen, Dekel and Weinshall, "Active Learning on a Budget", ICML 2022: pool and support together are cut
-into one cluster more than there are scans labelled or picked, along their principal directions.
+Zhdanov, "Diverse mini-batch Active Learning", 2019, clusters the pool into as many parts as there are
+queries; with a few labels there is one query at a time, so that labelled scans count as centres that are
+taken, as in Hacohen, Dekel and Weinshall, "Active Learning on a Budget", ICML 2022: pool and support together
+are cut into one cluster more than there are scans labelled or picked, along their principal directions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class KMeansCentres(QueryStrategy):
     reason: ClassVar[str] = "it is typical of a large group of scans of which none is labelled"
 
     def scores(self, state: QueryState, picked: Sequence[int], rng: np.random.Generator) -> Floats:
-        """Rank: fewest labels in the cluster first, then the largest cluster, then the nearest to its centre."""
+        """Rank: fewest labels in the cluster first, then the largest cluster, then nearest to its centre."""
         m, n = len(state), len(state.support)
         clusters = min(n + len(picked) + 1, m + n, _MOST)
         found = KMeans(clusters, n_init=1, max_iter=20, random_state=int(rng.integers(2**31)))

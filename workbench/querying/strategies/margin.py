@@ -1,4 +1,7 @@
-"""Margin sampling: Scheffer, Decomain and Wrobel, "Active Hidden Markov Models for Information Extraction", 2001."""
+"""Margin sampling.
+
+Scheffer, Decomain and Wrobel, "Active Hidden Markov Models for Information Extraction", 2001.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The learned policy: meta-trained with reinforcement learning over many conditions.
 
-After Konyushkova, Sznitman and Fua, "Learning Active Learning from Data", NeurIPS 2017 (the idea), and Fang, Li
-and Cohn, "Learning how to Active Learn: A Deep Reinforcement Learning Approach" (PAL), EMNLP 2017. How it is
-trained is in `workbench.querying.meta_training`.
+After Konyushkova, Sznitman and Fua, "Learning Active Learning from Data", NeurIPS 2017 (the idea), and Fang,
+Li and Cohn, "Learning how to Active Learn: A Deep Reinforcement Learning Approach" (PAL), EMNLP 2017. How it
+is trained is in `workbench.querying.meta_training`.
 """
 
 from __future__ import annotations
