@@ -52,7 +52,7 @@ def _with_other_labels(task: QueryTask, rows: np.ndarray) -> QueryTask:
 
 @pytest.mark.parametrize("name", sorted(strategies()))
 def test_no_label_of_pool_or_held_out_set_reaches_a_strategy(name: str) -> None:
-    """Tries: every hidden label is changed; neither the state nor a choice may notice, and the reward must."""
+    """Tries: every hidden label is changed; neither state nor choice may notice, and the reward must."""
     task = draw_task(blobs(), TaskSpec(), 0)
     hidden = np.concatenate([task.pool, task.held_out])
     honest, other = (Labelling(learner(), t) for t in (task, _with_other_labels(task, hidden)))

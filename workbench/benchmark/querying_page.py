@@ -197,8 +197,8 @@ def _overview(table: QueryingTable) -> str:
             f"| {_percent(end)} | {_milliseconds(table, name):.1f} |"
         )
     lines.append(
-        f"\n{len(table.conditions)} conditions, {table.episodes} tasks each. In brackets after a difference: on "
-        "how many conditions the strategy is clearly better and clearly worse (interval over tasks).\n"
+        f"\n{len(table.conditions)} conditions, {table.episodes} tasks each. In brackets after a difference: "
+        "on how many conditions the strategy is clearly better and clearly worse (interval over tasks).\n"
     )
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Uncertainty sampling: Lewis and Gale 1994; Settles, "Active Learning Literature Survey", 2009, section 3.1."""
+"""Uncertainty sampling: Lewis and Gale 1994; Settles, "Active Learning Literature Survey", 2009, 3.1."""
 
 from __future__ import annotations
 
