@@ -151,8 +151,8 @@ def _json(found: Suggestions) -> str:
             for one in found.suggestions
         ],
         "outlook": {
-            "changed": found.outlook.changed if found.outlook.labels else None,
-            "labels": found.outlook.labels,
+            "gain": found.outlook.gain,
+            "spread": found.outlook.spread,
             "settled": found.outlook.settled,
             "message": str(found.outlook),
         },

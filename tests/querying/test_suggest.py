@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from tests.querying.worlds import blobs, learner, random_state
@@ -13,11 +14,12 @@ from workbench.adaptation.model import AdaptedModel, adapt, load_model, save_mod
 from workbench.cli import app
 from workbench.data.examples import Support
 from workbench.data.folders import read_examples
-from workbench.errors import SupportError
+from workbench.errors import ModelFileError, SupportError
 from workbench.imaging.phantom import write_phantoms
 from workbench.querying import DEFAULT
-from workbench.querying.outlook import outlook
+from workbench.querying.outlook import Line, Outlook, fit_line, moments, read_line, write_line
 from workbench.querying.reasons import reason
+from workbench.querying.simulation import TaskSpec
 from workbench.querying.strategies import strategies
 from workbench.querying.suggest import Pool, read_pool, suggest
 
@@ -68,8 +70,6 @@ def test_suggestions_are_of_different_patients(tmp_path: Path) -> None:
 def test_a_classifier_in_memory_is_enough() -> None:
     condition = blobs()
     rows = np.arange(0, 36, 4)
-    import torch
-
     support = Support(
         condition.features[torch.from_numpy(rows)],
         torch.from_numpy(condition.labels[rows]),
@@ -92,31 +92,35 @@ def test_an_empty_pool_is_said(tmp_path: Path) -> None:
         suggest(model, read_pool(model, [tmp_path / "empty"]))
 
 
-def test_the_outlook_equals_leaving_out_one_label_after_the_other() -> None:
-    state = random_state(m=30, n=9)
-
-    def read(kept: list[int]) -> np.ndarray:
-        means = [
-            state.support[[i for i in kept if state.support_labels[i] == k]].mean(0) for k in range(state.way)
-        ]
-        return (state.pool @ np.array(means).T).argmax(1)
-
-    whole = read(list(range(9)))
-    changed = [
-        float((read([i for i in range(9) if i != out]) != whole).mean())
-        for out in range(9)
-        if (state.support_labels == state.support_labels[out]).sum() > 1
-    ]
-    found = outlook(state)
-    assert found.changed == pytest.approx(np.mean(changed))
-    assert found.labels == len(changed)
-
-
-def test_nothing_is_promised_of_one_label_per_class() -> None:
-    found = outlook(random_state(n=3))
-    assert found.labels == 0
+def test_the_outlook_is_a_line_through_the_context(tmp_path: Path) -> None:
+    line = Line(0.05, (-0.02, 0.0, 0.1, 0.0, 0.0, 0.0), 0.03, 100, ("a",))
+    write_line(line, tmp_path / "line.json")
+    state = random_state()
+    found = read_line(tmp_path / "line.json").outlook(state)
+    labels = np.log(len(state.support) / state.way)
+    assert found.gain == pytest.approx(0.05 - 0.02 * labels + 0.1 * state.entropy.mean(), abs=1e-6)
     assert not found.settled
-    assert "Too few labels" in str(found)
+    assert "hardly help" not in str(found)
+    assert "hardly help" in str(Outlook(0.004, 0.03))
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(ModelFileError, match=r"other\.json"):
+        read_line(tmp_path / "other.json")
+
+
+def test_a_line_is_fitted_to_what_labels_brought() -> None:
+    """Classes far apart: everything is right from the start, and no label can bring anything."""
+    spec = TaskSpec(pool=40, held_out=5, seed=1)
+    easy = fit_line(learner(), [blobs(way=2, each=30, apart=60.0)], spec, 3, 0.0)
+    found = list(moments(learner(), blobs(way=2, each=30, apart=60.0), spec, 0))
+    assert len(found) == 5
+    assert easy.outlook(found[0].state).gain == pytest.approx(0.0, abs=1e-9)
+    assert easy.states == 15
+    condition = blobs(way=3, each=30, apart=2.5)
+    hard = fit_line(learner(), [condition], spec, 3, 0.0)
+    known = [one for number in range(3) for one in moments(learner(), condition, spec, number)]
+    missed = np.array([one.gain - hard.outlook(one.state).gain for one in known])
+    assert missed.mean() == pytest.approx(0.0, abs=1e-9)  # as least squares with an intercept promise
+    assert hard.spread == pytest.approx(np.sqrt(np.square(missed).sum() / (len(known) - 7)))
 
 
 def test_a_reason_names_what_stands_out() -> None:

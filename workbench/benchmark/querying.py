@@ -22,6 +22,7 @@ import yaml
 from sklearn import config_context
 
 from workbench.benchmark.querying_curves import CurveKey, Curves, CurveStore
+from workbench.benchmark.querying_outlook import decided_by, foretell
 from workbench.benchmark.querying_plan import QueryingPlan
 from workbench.benchmark.results import Decided, backbone_source, digest, method_source, program
 from workbench.errors import CohortError
@@ -65,6 +66,11 @@ class QueryingRun:
         return CurveStore(self.folder / "curves")
 
     @property
+    def outlooks(self) -> Path:
+        """Folder of what was foretold; see `workbench.benchmark.querying_outlook`."""
+        return self.folder / "outlook"
+
+    @property
     def wanted(self) -> int:
         """Episodes of each condition."""
         return self.episodes or self.plan.episodes
@@ -94,6 +100,8 @@ def run_all(run: QueryingRun, names: Sequence[str], batches: Sequence[int], jobs
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         for number, line in enumerate(pool.map(_measure, [run] * len(keys), keys), start=1):
             said(f"[{number}/{len(keys)}] {line}")
+        for line in pool.map(_foretell, [run] * len(plan.conditions), plan.conditions):
+            said(line)
 
 
 def refuse_seen(plan: QueryingPlan) -> None:
@@ -185,6 +193,15 @@ def _measure(run: QueryingRun, key: CurveKey) -> str:
             known = measure(run, key, entrant, condition, query_strategy(key.strategy), decision)
     means = np.mean([curve[1:] for curve in known.balanced_accuracy[: run.wanted]])
     return f"{key.strategy}, {key.condition}, {key.batch} at a time: {100 * means:.2f} %"
+
+
+def _foretell(run: QueryingRun, name: str) -> str:
+    torch.set_num_threads(1)
+    entrant = encoder(run.plan.weights, run.plan.method)
+    condition = _condition(run.plan.weights, run.plan.method, name, run.data)
+    decision = decided_by(run.plan, entrant.identity)
+    found = foretell(run.plan, entrant.learner, condition, decision, run.outlooks)
+    return f"outlook, {name}: {len(found.came)} states"
 
 
 @lru_cache(maxsize=2)

@@ -13,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from workbench.benchmark.querying import QueryingRun
+from workbench.benchmark.querying_outlook import as_markdown as outlook_section
+from workbench.benchmark.querying_outlook import read_foretold
 from workbench.benchmark.querying_table import LEARNED, QueryingTable, read_table
 from workbench.benchmark.ranking import Difference
 from workbench.data.catalogue import get_card
@@ -60,6 +62,9 @@ def as_markdown(run: QueryingRun, tables: Sequence[QueryingTable]) -> str:
             "Area under the curve by condition, % (± half the 95 % interval over episodes):\n",
             _areas(table),
         ]
+    found = [one for name in run.plan.conditions if (one := read_foretold(run.outlooks, name)) is not None]
+    if found:
+        parts.append(outlook_section(found))
     parts.append(f"{NOTICE}\n")
     return "\n".join(parts)
 

@@ -25,6 +25,7 @@ class QueryingPlan(BaseModel):
         batches: labels asked for at a time.
         budget: labels asked for in all.
         episodes: tasks of each condition, the same for every strategy.
+        outlook_tasks: of each condition, on which `workbench.querying.outlook` is tried.
         start, pool, held_out, share, seed: see `workbench.querying.simulation.TaskSpec`.
     """
 
@@ -43,6 +44,7 @@ class QueryingPlan(BaseModel):
     pool: Annotated[int, Field(ge=1)] = 200
     held_out: Annotated[int, Field(ge=1)] = 40
     share: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    outlook_tasks: Annotated[int, Field(ge=1)] = 20
     seed: int = 0
 
     @model_validator(mode="after")

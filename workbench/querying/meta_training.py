@@ -23,6 +23,7 @@ from workbench.learners.base import Learner
 from workbench.learners.files import read_tensors, write_tensors
 from workbench.querying.candidates import candidates
 from workbench.querying.network import ScoringNetwork
+from workbench.querying.outlook import SHIPPED_LINE, fit_line, write_line
 from workbench.querying.policy_file import save_policy
 from workbench.querying.policy_gradient import Decision, leave_one_out, log_policy, returns, surrogate
 from workbench.querying.policy_plan import PolicyPlan, write_policy_plan
@@ -56,7 +57,7 @@ def meta_train(
     folder: Path,
     said: Said,
 ) -> Path:
-    """Train a policy; the path of its file.
+    """Train a policy; the path of its file. The line of `workbench.querying.outlook` is written beside it.
 
     Args:
         plan: see there.
@@ -95,6 +96,10 @@ def meta_train(
     chosen.load_state_dict(training.best)
     path = folder / "policy.safetensors"
     save_policy(chosen, write_policy_plan(plan), path)
+    line = fit_line(
+        learner, [*train, *validation], replace(spec, seed=plan.seed + 2), plan.outlook_tasks, plan.varied
+    )
+    write_line(line, folder / SHIPPED_LINE.name)
     return path
 
 

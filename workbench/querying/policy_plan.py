@@ -42,6 +42,7 @@ class PolicyPlan(_Part):
         width: of the network.
         every: updates between validations and checkpoints.
         validation_tasks: of each meta-validation condition.
+        outlook_tasks: of each condition, to which the line of `workbench.querying.outlook` is fitted.
     """
 
     name: str = Field(pattern=r"^[\w][\w.\-]*$")
@@ -67,6 +68,7 @@ class PolicyPlan(_Part):
     width: Count = 32
     every: Count = 10
     validation_tasks: Count = 10
+    outlook_tasks: Count = 8
 
     @model_validator(mode="after")
     def _apart(self) -> PolicyPlan:

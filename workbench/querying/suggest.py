@@ -19,7 +19,7 @@ from workbench.errors import ScanRefused, SupportError
 from workbench.imaging.scan import Scan
 from workbench.learners.base import Classifier
 from workbench.querying import DEFAULT
-from workbench.querying.outlook import Outlook, outlook
+from workbench.querying.outlook import Outlook, read_line
 from workbench.querying.reasons import reason
 from workbench.querying.state import QueryState, query_state
 from workbench.querying.strategies import query_strategy
@@ -54,7 +54,7 @@ class Suggestions:
     Attributes:
         strategy: that chose.
         suggestions: at most as many as asked for.
-        outlook: whether more labels of this kind are likely to help.
+        outlook: what more labels are likely to bring.
         pool: scans that could be suggested.
         refused: files left out, each with the reason and the fix.
         known: scans left out because the model was adapted on them.
@@ -118,7 +118,7 @@ def suggest(
     return Suggestions(
         strategy,
         tuple(_suggestion(state, classifier.classes, pool, row, chooser.reason) for row in rows),
-        outlook(state),
+        read_line().outlook(state),
         len(state),
         pool.refused,
         pool.known,
