@@ -5,5 +5,5 @@ with a subclass of `QueryStrategy`; nothing else is edited. The learned strategy
 reinforcement learning over many conditions (`workbench.querying.meta_training`).
 """
 
-DEFAULT = "margin"
+DEFAULT = "policy"
 """The strategy `suggest` uses unless one is named; docs/benchmarks/querying.md says why."""
