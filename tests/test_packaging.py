@@ -189,7 +189,7 @@ def test_wheel_carries_every_card(wheel: zipfile.ZipFile) -> None:
 def test_wheel_carries_the_weights_with_their_model_card_and_stays_small(wheel: zipfile.ZipFile) -> None:
     weights = [info for info in wheel.infolist() if info.filename.endswith(".safetensors")]
     assert {Path(info.filename).name for info in weights} == {
-        path.name for path in (ROOT / "workbench" / "weights").glob("*.safetensors")
+        path.name for path in (ROOT / "workbench").rglob("*.safetensors")
     }
     assert weights
     assert any(re.fullmatch(r"workbench/weights/[^/]+\.md", name) for name in wheel.namelist())

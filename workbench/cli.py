@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from workbench.cli_output import Format, bar, check_place, listed
 from workbench.cli_results import results
 from workbench.cli_scans import NoPreambleOption, RemedyOption, VolumeOption, read_options
+from workbench.cli_suggest import suggest, train_query_policy
 from workbench.errors import WorkbenchError
 from workbench.evaluation.plaintext import NOTICE
 
@@ -585,6 +586,8 @@ def ui(
 
 
 app.command()(results)
+app.command()(suggest)
+app.command()(train_query_policy)
 
 
 if __name__ == "__main__":

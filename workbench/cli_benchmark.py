@@ -117,6 +117,50 @@ def omniglot(
     print(NOTICE)
 
 
+@app.command()
+def querying(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder: measured curves.")],
+    tables: Annotated[
+        Path | None, typer.Option(help="Folder for the tables and plots; the run folder by default.")
+    ] = None,
+    strategies: Annotated[
+        str, typer.Option(help="Query strategies, separated by commas; all by default.")
+    ] = "",
+    batches: Annotated[
+        str, typer.Option(help="Labels asked for at a time; all of the plan by default.")
+    ] = "",
+    episodes: Annotated[int, typer.Option(min=0, help="Of each condition; 0 for what the plan says.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    render: Annotated[bool, typer.Option("--render", help="Only write the tables of what is there.")] = False,
+    plan: Annotated[
+        Path | None, typer.Option(help="Another plan (YAML) than the one that comes with the workbench.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="WORKBENCH_DATA", help="Folder searched for datasets."),
+    ] = None,
+) -> None:
+    """Which scan to label next: accuracy against labels for every query strategy, on held-out conditions.
+
+    Run the same command again to go on after an interruption: measured curves are kept in the run folder.
+    About an hour on one quiet core.
+
+    Example:
+
+        workbench benchmark querying --out runs/querying --jobs 2 --tables docs/benchmarks
+    """
+    from workbench.benchmark.querying import QueryingRun, run_all
+    from workbench.benchmark.querying_page import write_tables
+    from workbench.benchmark.querying_plan import read_querying
+
+    run = QueryingRun(read_querying(plan), out.resolve(), data, episodes)
+    if not render:
+        run_all(run, _split(strategies), _numbers(batches, "--batches"), jobs, _say)
+    for path in write_tables(run, tables or out):
+        print(f"Written: {path}")
+    print(NOTICE)
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
