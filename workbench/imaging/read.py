@@ -18,6 +18,7 @@ from workbench.imaging.archive import is_clutter, unpacked
 from workbench.imaging.dicom import read_dicom
 from workbench.imaging.dicomfile import DicomFile, open_dicom, refusing
 from workbench.imaging.nifti import read_nifti
+from workbench.imaging.quality import checked
 from workbench.imaging.raster import read_raster
 from workbench.imaging.scan import Scan
 from workbench.imaging.series import Group, group_series, read_group
@@ -79,7 +80,7 @@ def read_scan(path: Path, *, name: str | None = None) -> Scan:
         kind = _kind(path, source)
         if kind is Kind.ZIP:
             return _only_scan(path, source)
-        return _READERS[kind](path, source)
+        return checked(_READERS[kind](path, source))
 
 
 def read_scans(
@@ -221,7 +222,7 @@ def _read_batch(
             found.append((first, read_group(group, _group_name(group, first, archive), counter.advance)))
         except ScanRefused as error:
             refused.append(error)
-    scans += [scan for _, scan in sorted(found, key=lambda pair: natural(pair[0]))]
+    scans += [checked(scan) for _, scan in sorted(found, key=lambda pair: natural(pair[0]))]
 
 
 def _group_name(group: Group, first: str, archive: str) -> str:
