@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from workbench.cli_deidentify import deidentify
 from workbench.cli_output import Format, bar, check_place, listed
 from workbench.errors import WorkbenchError
 from workbench.evaluation.plaintext import NOTICE
@@ -520,6 +521,9 @@ def benchmark(ctx: typer.Context) -> None:
     code = benchmark_app(args=ctx.args or ["--help"], prog_name="workbench benchmark", standalone_mode=False)
     if isinstance(code, int) and code:
         raise typer.Exit(code)
+
+
+app.command()(deidentify)
 
 
 @app.command()

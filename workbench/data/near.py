@@ -18,7 +18,7 @@ CORRELATION = 0.99
 """Least Pearson correlation of two thumbnails."""
 DISTANCE = 8
 """Most differing bits, of 256."""
-HASH_SIDE, HASH_DISTANCE, HASH_CORRELATION = 16, 24, 0.95
+HASH_SIDE, HASH_DISTANCE, HASH_CORRELATION = 16, 34, 0.95
 """Perceptual hash: 256 bits, of which near-copies differ in at most so many; and what their thumbnails must
 correlate."""
 LIMIT = 60_000

@@ -30,9 +30,9 @@ MOST_SHARE = 0.7
 """Share of the scans that must agree before the rest is called different."""
 SPACING_RATIO, SIZE_RATIO = 1.5, 2.0
 """Pixel spacing and number of pixels along the longer side may differ from the usual one by these factors."""
-INVERTED = -0.30
+INVERTED = -0.20
 """Median correlation with the others' thumbnails below which a scan may be inverted."""
-ALIKE = 0.10
+ALIKE = 0.25
 """Median correlation among the others that makes such a statement possible."""
 
 
