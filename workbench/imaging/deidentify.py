@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
@@ -236,7 +237,7 @@ def _bare_pixels(header: Dataset, syntax: UID) -> None:
     bits = int(header.Rows) * int(header.Columns) * samples * frame_count(header) * allocated
     if header.get("PhotometricInterpretation") == "YBR_FULL_422":
         bits = bits * 2 // 3
-    size = (bits + 7) // 8
+    size = (bits + 7) // 8 // 2 * 2 + (bits % 16 != 0) * 2
     data = bytes(header.PixelData)[:size]
     if allocated in (8, 16, 32) and stored < allocated and not syntax.is_deflated:
         data = _masked(data, header, allocated, stored, syntax)
@@ -264,7 +265,10 @@ def _write(header: Dataset, syntax: str, path: Path) -> None:
     meta.TransferSyntaxUID, meta.ImplementationClassUID = UID(syntax), PYDICOM_IMPLEMENTATION_UID
     file = FileDataset("", header, file_meta=meta, preamble=b"\x00" * 128)
     path.parent.mkdir(parents=True, exist_ok=True)
-    file.save_as(path, enforce_file_format=True)
+    uid = UID(syntax)
+    dcmwrite(
+        path, file, enforce_file_format=True, implicit_vr=uid.is_implicit_VR, little_endian=uid.is_little_endian
+    )
 
 
 def _dicom_looks(dataset: Dataset, has_text: bool) -> tuple[Look, ...]:
