@@ -4,8 +4,8 @@
     python -m benchmarks.quality --data ../shared/data --only text
 
 Each part takes images of every set as they are (a finding there is a false alarm, unless the image really has
-the fault: the command names such files with --list) and copies with the fault put in (a finding there is a hit).
-Thresholds were set on other draws from the same sets; with small sets some images are in both.
+the fault: the command names such files with --list) and copies with the fault put in (a finding there is a
+hit). Thresholds were set on other draws from the same sets; with small sets some images are in both.
 """
 
 from __future__ import annotations

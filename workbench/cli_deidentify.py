@@ -29,23 +29,23 @@ def deidentify(
         bool,
         typer.Option(
             "--reviewed",
-            help="A person has looked at the pixels of every file: no names, no faces. Only then do the copies "
-            "say that identity was removed.",
+            help="A person has looked at the pixels of every file: no names, no faces. Only then do the "
+            "copies say that identity was removed.",
         ),
     ] = False,
     keep_dates: Annotated[
         Dates,
         typer.Option(
-            help="`drop` dates and times, or `shift` them by a secret number of days, the same for all files of "
-            "a patient, so that intervals stay."
+            help="`drop` dates and times, or `shift` them by a secret number of days, the same for all files "
+            "of a patient, so that intervals stay."
         ),
     ] = Dates.DROP,
 ) -> None:
     """Write de-identified copies of scans under pseudonymous names, with a report.
 
-    Headers by allow-list (DICOM PS3.15 annex E): what is not known to be harmless is left out. Patient numbers
-    and UIDs become keyed ones, so that one patient stays one patient. Pixels are not changed: text in them and
-    faces in head volumes are reported for a person to look at.
+    Headers by allow-list (DICOM PS3.15 annex E): what is not known to be harmless is left out. Patient
+    numbers and UIDs become keyed ones, so that one patient stays one patient. Pixels are not changed: text
+    in them and faces in head volumes are reported for a person to look at.
 
     Examples:
 

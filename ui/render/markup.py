@@ -72,7 +72,7 @@ def refusals(items: list[ScanRefused]) -> str:
     """Files that could not be read: name, reason and fix."""
     return "".join(
         f'<li>{icon("refused")}<span><b title="{esc(item.source)}">{esc(short(item.source))}</b> '
-        f"{esc(item.reason)}{_fix(item.fix)}</span></li>"
+        f"{esc(item.told)}{_fix(item.fix)}</span></li>"
         for item in items
     )
 

@@ -1,8 +1,8 @@
 """Labelled scans that the encoder finds out of place: unlike all others, or as good as the same.
 
 What headers and pixels do not say (a knee among chests, a cropped copy under another patient) shows in the
-embedding. Called by the command line and the web UI after adapting; `workbench.data.quality` judges what needs
-no encoder, and ``python -m benchmarks.quality`` prints how much of what is found.
+embedding. Called by the command line and the web UI after adapting; `workbench.data.quality` judges what
+needs no encoder, and ``python -m benchmarks.quality`` prints how much of what is found.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ ENOUGH = 6
 """Scans below which nothing is said."""
 NEAREST = 3
 UNLIKE = 1.9
-"""Mean distance to the three nearest others, in medians of the same over the rest, above which a scan is unlike."""
+"""Mean distance to the three nearest others, in medians of the same over the rest, above which a scan is
+unlike."""
 COPY = 0.35
-"""Distance, in medians of the distance to the nearest other, below which two scans are as good as the same."""
+"""Distance, in medians of the distance to the nearest other, below which two scans are as good as the
+same."""
 
 
 def embedding_findings(classifier: Classifier, support: Support) -> tuple[tuple[Finding, ...], ...]:

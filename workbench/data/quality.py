@@ -1,8 +1,9 @@
-"""What can only be seen beside other scans: near-copies, one shown inverted, another body part, mixed geometry.
+"""What can only be seen beside other scans: near-copies, one shown inverted, another body part, mixed
+geometry.
 
 `set_findings` judges the labelled scans of one condition against each other; it looks at pixels and headers
-only. What needs the encoder's embedding is `workbench.adaptation.similar`'s. Called by the command line and the
-web UI, which show its findings beside those of each scan.
+only. What needs the encoder's embedding is `workbench.adaptation.similar`'s. Called by the command line and
+the web UI, which show its findings beside those of each scan.
 """
 
 from __future__ import annotations

@@ -267,7 +267,11 @@ def _write(header: Dataset, syntax: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     uid = UID(syntax)
     dcmwrite(
-        path, file, enforce_file_format=True, implicit_vr=uid.is_implicit_VR, little_endian=uid.is_little_endian
+        path,
+        file,
+        enforce_file_format=True,
+        implicit_vr=uid.is_implicit_VR,
+        little_endian=uid.is_little_endian,
     )
 
 

@@ -1,7 +1,8 @@
 """Compressed pictures without comments: JPEG, JPEG-LS and JPEG 2000, not decoded and encoded again.
 
-Cameras and scanners write names, places and thumbnails between the parts of a picture that carry pixels. What is
-kept is what a decoder needs. Called by `deidentify_dicom` for frames and by `deidentify_files` for JPEG files.
+Cameras and scanners write names, places and thumbnails between the parts of a picture that carry pixels.
+What is kept is what a decoder needs. Called by `deidentify_dicom` for frames and by `deidentify_files` for
+JPEG files.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ _J2K_START, _J2K_TILE, _J2K_COMMENT = b"\xff\x4f\xff\x51", 0x90, 0x64
 
 
 def without_comments(data: bytes) -> tuple[bytes, int]:
-    """The picture without comments, application data (EXIF, XMP, IPTC, profiles, thumbnails) and what follows it.
+    """The picture without comments, application data (EXIF, XMP, IPTC, profiles, thumbnails) and what
+    follows it.
 
     Args:
         data: a JPEG, JPEG-LS or JPEG 2000 codestream; anything else comes back as it is.

@@ -1,8 +1,8 @@
 """One DICOM header without identifiers, by allow-list: what is not named here does not get through.
 
-After the Basic Application Level Confidentiality Profile (PS3.15 table E.1-1), which says what to remove; here the
-other way round, what to keep, so that private elements, new attributes and misused free text cannot slip through.
-docs/deidentification.md holds the table of options. Called by `deidentify`.
+After the Basic Application Level Confidentiality Profile (PS3.15 table E.1-1), which says what to remove;
+here the other way round, what to keep, so that private elements, new attributes and misused free text cannot
+slip through. docs/deidentification.md holds the table of options. Called by `deidentify`.
 """
 
 from __future__ import annotations

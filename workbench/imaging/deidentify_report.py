@@ -1,7 +1,7 @@
 """The before/after report of a de-identification, as HTML and JSON.
 
-It names elements, what became of them and how often; it holds no value of any element and no file name, so that
-it can leave with the copies. Called by ``workbench deidentify``.
+It names elements, what became of them and how often; it holds no value of any element and no file name, so
+that it can leave with the copies. Called by ``workbench deidentify``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from workbench.imaging.deidentify import Deidentified
 from workbench.imaging.deidentify_dicom import Action
 
-PROFILE = "Elements by allow-list, after the Basic Application Level Confidentiality Profile of DICOM PS3.15 annex E."
+PROFILE = "Elements by allow-list, after the Basic Application Level Confidentiality Profile (DICOM PS3.15 annex E)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def summary(result: Deidentified) -> Summary:
     """The report's head."""
     dates = "Dates were moved by a secret number of days for each patient; times of day stayed."
     options = [
-        "Patient numbers and UIDs were replaced by keyed ones: the same for the same, in this installation only.",
+        "Patient numbers and UIDs were replaced by keyed ones, the same for the same.",
         "Sex and decade of age were kept (Retain Patient Characteristics).",
         dates if result.wishes.shift_dates else "Dates and times were dropped.",
         "A person has looked at the pixels (Clean Pixel Data)."

@@ -1,7 +1,7 @@
 """Standard words of DICOM headers: what a coded string may say without naming anybody.
 
-A value that is not among them is not kept by `deidentify_dicom`: whoever mistypes a name into a coded field must
-not find it in the output. Terms are those of PS3.3 and PS3.16 for images that are read here.
+A value that is not among them is not kept by `deidentify_dicom`: whoever mistypes a name into a coded field
+must not find it in the output. Terms are those of PS3.3 and PS3.16 for images that are read here.
 """
 
 from __future__ import annotations

@@ -275,9 +275,11 @@ def _check_codec(dataset: FileDataset, source: str) -> None:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
+        # Named only where it is the standard's: a header may say anything.
+        named = f" ({syntax.name})" if syntax.startswith("1.2.840.10008.") else ""
         raise ScanRefused(
             source,
-            f"Its transfer syntax ({syntax.name}) is not known here.",
+            f"Its transfer syntax{named} is not known here.",
             "Export it as Explicit VR Little Endian.",
         ) from error
     if not decoder.is_available:

@@ -47,7 +47,8 @@ def pseudonym_uid(uid: str) -> str:
 
 
 def shift_days(raw_id: str) -> int:
-    """By how many days all dates of a patient move: 1 to `MOST_DAYS` into the past, the same for all files."""
+    """By how many days all dates of a patient move: 1 to `MOST_DAYS` into the past, the same for all
+    files."""
     digest = hmac.new(_secret(key_file()), f"days {raw_id.strip(_PADDING)}".encode(), hashlib.sha256)
     return -(1 + int.from_bytes(digest.digest()[:8], "big") % MOST_DAYS)
 

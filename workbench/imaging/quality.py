@@ -1,8 +1,8 @@
 """What is wrong with an image itself, judged from its pixels: blank, clipped, blurred, written on, tiny.
 
-Every scan passes here on its way in (`checked`, called by `read`). Of a volume the middle slice is judged, the
-one a recipe takes. What can only be seen beside other scans is `workbench.data.quality`'s. Thresholds were set
-on public sets; ``python -m benchmarks.quality`` prints false alarms and misses again.
+Every scan passes here on its way in (`checked`, called by `read`). Of a volume the middle slice is judged,
+the one a recipe takes. What can only be seen beside other scans is `workbench.data.quality`'s. Thresholds
+were set on public sets; ``python -m benchmarks.quality`` prints false alarms and misses again.
 """
 
 from __future__ import annotations

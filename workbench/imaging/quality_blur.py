@@ -12,7 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 WORKING_SIDE = 224
-"""Longest side at which blur is judged: the largest input of a model, so that what it cannot see counts not."""
+"""Longest side at which blur is judged: the largest input of a model, so that what it cannot see counts
+not."""
 MIN_SIDE = 48
 THRESHOLD = 0.514
 """Below it an image counts as blurred; 0.5 is a straight slope, 1 is white noise."""

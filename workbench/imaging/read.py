@@ -136,7 +136,7 @@ def _only_scan(path: Path, source: str) -> Scan:
         return result.scans[0]
     if not result.scans and result.refused:
         error = result.refused[0]
-        raise ScanRefused(source, f"Nothing in it could be read. {error.source}: {error.reason}", error.fix)
+        raise ScanRefused(source, f"Nothing in it could be read. {error.reason}", error.fix, error.source)
     reason, fix = _REASONS[Kind.ZIP] if result.scans else ("The zip is empty.", "Zip the scans again.")
     raise ScanRefused(source, reason, fix)
 
