@@ -15,7 +15,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from workbench.imaging.deidentify import Deidentified
 from workbench.imaging.deidentify_dicom import Action
 
-PROFILE = "Elements by allow-list, after the Basic Application Level Confidentiality Profile (DICOM PS3.15 annex E)."
+PROFILE = (
+    "Elements by allow-list, after the Basic Application Level Confidentiality Profile (PS3.15 annex E)."
+)
 
 
 @dataclass(frozen=True, slots=True)
