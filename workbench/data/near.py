@@ -117,7 +117,8 @@ def _unit(thumbnails: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     flat = thumbnails.reshape(len(thumbnails), -1)
     centred = flat - flat.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.divide(centred, norm, out=np.zeros_like(centred), where=norm > 1e-3)
+    unit: npt.NDArray[np.float32] = np.divide(centred, norm, out=np.zeros_like(centred), where=norm > 1e-3)
+    return unit
 
 
 def _edges(length: int, parts: int) -> npt.NDArray[np.int64]:

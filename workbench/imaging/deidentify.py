@@ -18,20 +18,18 @@ from pathlib import Path
 import numpy as np
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 
 from workbench.errors import ScanRefused, WorkbenchError
 from workbench.imaging.archive import is_clutter, unpacked
-from workbench.imaging.deidentify_codestream import without_comments
 from workbench.imaging.deidentify_dicom import Action, Wishes, clean_header
 from workbench.imaging.deidentify_files import clean_nifti, clean_raster
+from workbench.imaging.deidentify_pixels import bare_pixels
 from workbench.imaging.dicom import file_digest, scan_of
 from workbench.imaging.dicom_terms import HEAD_PARTS, known_body_part
 from workbench.imaging.dicomfile import DicomFile, image_type, open_dicom, quiet, refusing
 from workbench.imaging.identity import patient_key, pseudonym_uid
 from workbench.imaging.nifti import read_nifti
-from workbench.imaging.pixelchain import frame_count
 from workbench.imaging.quality import grey_levels
 from workbench.imaging.quality_text import text_lines
 from workbench.imaging.raster import read_raster
@@ -207,7 +205,7 @@ def _copy_dicom(file: DicomFile, out: Path, wishes: Wishes) -> _Copy:
         if keyword in dataset:
             header.add(dataset[keyword])
     if "PixelData" in dataset:
-        _bare_pixels(header, UID(dataset.file_meta.TransferSyntaxUID))
+        bare_pixels(header, UID(dataset.file_meta.TransferSyntaxUID))
     if header.get("SOPInstanceUID") is None:
         header.SOPInstanceUID = pseudonym_uid(file_digest(file.path))
     name = _dicom_name(cleaned.patient, header)
@@ -222,41 +220,6 @@ def _dicom_name(patient: str, header: Dataset) -> str:
     series = patient_key(f"series {header.get('SeriesInstanceUID', '')}")
     image = patient_key(f"image {header.SOPInstanceUID}")
     return f"{patient[:_NAME_DIGITS]}/{series[:_NAME_DIGITS]}/{image[:_NAME_DIGITS]}.dcm"
-
-
-def _bare_pixels(header: Dataset, syntax: UID) -> None:
-    """Pixel data without comments of codecs, without unused bits and without anything behind it."""
-    if syntax.is_encapsulated:
-        frames = generate_frames(header.PixelData, number_of_frames=frame_count(header))
-        element = header["PixelData"]
-        header.PixelData = encapsulate([without_comments(frame)[0] for frame in frames])
-        header["PixelData"].VR, header["PixelData"].is_undefined_length = element.VR, True
-        return
-    allocated, stored = int(header.BitsAllocated), int(header.get("BitsStored") or header.BitsAllocated)
-    samples = int(header.get("SamplesPerPixel") or 1)
-    bits = int(header.Rows) * int(header.Columns) * samples * frame_count(header) * allocated
-    if header.get("PhotometricInterpretation") == "YBR_FULL_422":
-        bits = bits * 2 // 3
-    size = (bits + 7) // 8 // 2 * 2 + (bits % 16 != 0) * 2
-    data = bytes(header.PixelData)[:size]
-    if allocated in (8, 16, 32) and stored < allocated and not syntax.is_deflated:
-        data = _masked(data, header, allocated, stored, syntax)
-    header.PixelData = data + b"\x00" * (len(data) % 2)
-
-
-def _masked(data: bytes, header: Dataset, allocated: int, stored: int, syntax: UID) -> bytes:
-    """Bits beside the stored ones are cleared (overlays used to lie there); a sign goes on to fill them."""
-    order = "<" if syntax.is_little_endian else ">"
-    words = np.frombuffer(data, dtype=f"{order}u{allocated // 8}")
-    low = int(header.get("HighBit", stored - 1)) - stored + 1
-    if low < 0:
-        return data
-    field_bits = ((1 << stored) - 1) << low
-    kept = words & np.array(field_bits, dtype=words.dtype)
-    if int(header.get("PixelRepresentation", 0)) == 1:
-        sign, above = 1 << (low + stored - 1), ((1 << allocated) - 1) & ~((1 << (low + stored)) - 1)
-        kept = np.where(kept & sign, kept | np.array(above, dtype=words.dtype), kept)
-    return np.asarray(kept, dtype=words.dtype).tobytes()
 
 
 def _write(header: Dataset, syntax: str, path: Path) -> None:

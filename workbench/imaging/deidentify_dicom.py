@@ -7,18 +7,14 @@ slip through. docs/deidentification.md holds the table of options. Called by `de
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
-from functools import lru_cache
 
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
@@ -31,19 +27,15 @@ from workbench.imaging.deidentify_rules import (
     REMAPPED,
     SEQUENCES,
 )
-from workbench.imaging.dicom_terms import VOCABULARY, known_body_part, vendor
+from workbench.imaging.deidentify_values import SPECIAL, code_item, kept_value, shifted, standard_code
 from workbench.imaging.identity import patient_key, pseudonym_uid, shift_days
 
 DATES_REMOVED, DATES_SHIFTED = "REMOVED", "MODIFIED"
-_NUMBERS = frozenset(["US", "SS", "UL", "SL", "FL", "FD", "AT", "UV", "SV"])
-_PIXELS = frozenset(("OB", "OW", "OF", "OD", "OL", "OB or OW"))
 _ELSEWHERE = frozenset(
     ("PatientID", "PatientName", "PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable")
 )
 """Written by `_Cleaner.clean`, and by `deidentify` once pixels have been looked at."""
 _KNOWN = KEPT | SEQUENCES | REMAPPED | DATES | frozenset(EMPTY) | frozenset(DUMMIES)
-_LARGEST_INTEGER = 10**6
-_OLDEST = 90
 _METHODS = {
     "113100": "Basic Application Confidentiality Profile",
     "113101": "Clean Pixel Data Option",
@@ -152,7 +144,7 @@ class _Cleaner:
         if keyword in REMAPPED and element.VM == 1:
             return DataElement(tag, "UI", pseudonym_uid(str(element.value))), Action.REPLACED
         if keyword in DATES and self._wishes.shift_dates:
-            moved = _shifted(element, self._days)
+            moved = shifted(element, self._days)
             if moved is not None:
                 return moved, Action.SHIFTED
         if self._is_enhanced and keyword in DUMMIES:
@@ -161,15 +153,15 @@ class _Cleaner:
             return DataElement(tag, element.VR, ""), Action.EMPTIED
         if keyword not in KEPT or (keyword in PET_ONLY and self._whole.get("Modality") != "PT"):
             return None, Action.REMOVED
-        value = _SPECIAL[keyword](dataset) if keyword in _SPECIAL else _value(element)
+        value = SPECIAL[keyword](dataset) if keyword in SPECIAL else kept_value(element)
         if value is None:
             return DataElement(tag, element.VR, None), Action.EMPTIED
-        same = keyword not in _SPECIAL or value == element.value
+        same = keyword not in SPECIAL or value == element.value
         return DataElement(tag, element.VR, value), Action.KEPT if same else Action.REPLACED
 
     def _sequence(self, element: DataElement) -> tuple[DataElement | None, Action]:
-        if element.keyword.endswith("CodeSequence") or element.keyword in _CODED:
-            items = [code for item in element.value or () if (code := _standard_code(item)) is not None]
+        if element.keyword.endswith("CodeSequence") or element.keyword == "AnatomicRegionSequence":
+            items = [code for item in element.value or () if (code := standard_code(item)) is not None]
         else:
             items = [self._level(item, is_top=False) for item in element.value or ()]
         if not items and element.value:
@@ -186,7 +178,7 @@ class _Cleaner:
             "" if self._wishes.reviewed else "; pixels not reviewed"
         )
         out.DeidentificationMethodCodeSequence = [
-            _code(value, "DCM", _METHODS[value]) for value in sorted(used)
+            code_item(value, "DCM", _METHODS[value]) for value in sorted(used)
         ]
         out.LongitudinalTemporalInformationModified = (
             DATES_SHIFTED if self._wishes.shift_dates else DATES_REMOVED
@@ -213,110 +205,3 @@ def named(tag: BaseTag) -> str:
 def named_keyword(keyword: str) -> str:
     """The same for a keyword."""
     return named(Tag(keyword))
-
-
-Value = str | int | float | bytes | list[str] | list[int] | list[float] | None
-
-
-def _value(element: DataElement) -> Value:
-    """The element's value in a form that can say nothing unforeseen, or None where it has none."""
-    raw = element.value
-    if raw is None or raw == "":
-        return None
-    if element.VR in _NUMBERS or element.VR in _PIXELS:
-        return raw  # type: ignore[no-any-return]
-    values = list(raw) if element.VM > 1 else [raw]
-    if element.VR in ("DS", "IS"):
-        kind = float if element.VR == "DS" else int
-        try:
-            numbers = [kind(value) for value in values if value not in (None, "")]
-        except (TypeError, ValueError, OverflowError):
-            return None
-        if element.VR == "IS" and any(abs(number) >= _LARGEST_INTEGER for number in numbers):
-            return None
-        if len(numbers) != len(values) or not numbers:
-            return None
-        # As the file spells them, which is known to be a number: rounding twice would move a slice.
-        return [str(value).strip() for value in values] if len(values) > 1 else str(values[0]).strip()
-    if element.VR in ("CS", "LO", "SH"):
-        words = [str(value).strip().upper() for value in values]
-        fit = [word if word in VOCABULARY or _is_small_number(word) else "" for word in words]
-        if not any(fit):
-            return None
-        if element.keyword == "ImageType" or element.keyword == "FrameType":
-            fit = [word or "OTHER" for word in fit]
-        return fit if len(fit) > 1 else fit[0]
-    return None
-
-
-def _is_small_number(word: str) -> bool:
-    """Echo numbers, stack names and the like."""
-    return len(word) <= 3 and word.isdecimal()
-
-
-def _sop_class(dataset: Dataset) -> Value:
-    return str(dataset.SOPClassUID)
-
-
-def _body_part(dataset: Dataset) -> Value:
-    return known_body_part(str(dataset.get("BodyPartExamined") or "")) or None
-
-
-def _vendor(dataset: Dataset) -> Value:
-    return vendor(str(dataset.get("Manufacturer") or "")) or None
-
-
-def _age_band(dataset: Dataset) -> Value:
-    """PatientAge as the middle of its decade, ``090Y`` from ninety on (PS3.5 6.2, AS)."""
-    found = re.fullmatch(r"(\d{3})([DWMY])", str(dataset.get("PatientAge") or "").strip())
-    if found is None:
-        return None
-    years = int(found[1]) // {"D": 365, "W": 52, "M": 12, "Y": 1}[found[2]]
-    return f"{_OLDEST if years >= _OLDEST else years // 10 * 10 + 5:03d}Y"
-
-
-_SPECIAL: dict[str, Callable[[Dataset], Value]] = {
-    "SOPClassUID": _sop_class,
-    "BodyPartExamined": _body_part,
-    "Manufacturer": _vendor,
-    "PatientAge": _age_band,
-}
-_CODED = frozenset({"ViewCodeSequence", "AnatomicRegionSequence", "ViewModifierCodeSequence"})
-
-
-def _standard_code(item: Dataset) -> Dataset | None:
-    """A coded concept in the standard's own words, or None where the standard does not know it."""
-    value, scheme = str(item.get("CodeValue") or ""), str(item.get("CodingSchemeDesignator") or "")
-    meaning = _meanings(scheme).get(value) if scheme in ("DCM", "SCT") else None
-    return _code(value, scheme, meaning) if meaning else None
-
-
-@lru_cache(maxsize=8)
-def _meanings(scheme: str) -> dict[str, str]:
-    """Meanings by value, of all concepts of a scheme that PS3.16 names."""
-    known = getattr(codes, scheme, None)
-    if known is None:
-        return {}
-    concepts = (getattr(known, keyword) for keyword in known.dir())
-    return {concept.value: concept.meaning for concept in concepts}
-
-
-def _code(value: str, scheme: str, meaning: str) -> Dataset:
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, meaning
-    return code
-
-
-def _shifted(element: DataElement, days: timedelta) -> DataElement | None:
-    """A date, or date and time, moved by whole days; times of day stay; None where it cannot be read."""
-    text = str(element.value or "").strip()
-    if element.VR == "TM":
-        return DataElement(element.tag, "TM", text) if re.fullmatch(r"\d{2,6}(\.\d{1,6})?", text) else None
-    found = re.fullmatch(r"(\d{8})(\d{0,6}(?:\.\d{1,6})?(?:[+-]\d{4})?)", text)
-    if found is None or (element.VR == "DA" and found[2]):
-        return None
-    try:
-        moved = datetime.strptime(found[1], "%Y%m%d") + days
-    except (ValueError, OverflowError):
-        return None
-    return DataElement(element.tag, element.VR, moved.strftime("%Y%m%d") + found[2])

@@ -129,8 +129,9 @@ def _jpeg(data: bytes) -> CleanedFile:
 
 
 def _written_again(image: Image.Image, source: str) -> CleanedFile:
-    is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
-    bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE) or (8,) if is_tiff else (8,)
+    bits: tuple[int, ...] = (8,)
+    if is_tiff := isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE) or bits
     if len(bits) > 1 and max(bits) > 8:
         raise ScanRefused(source, "Its colours have 16 bits per channel.", "Save it as PNG first.")
     pages = []

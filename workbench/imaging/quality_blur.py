@@ -43,7 +43,7 @@ def smoothness(grey: npt.NDArray[np.uint8]) -> float:
     if min(far) < 1e-3 or min(near) < 1e-6:
         return 1.0
     ratios = [a / b for a, b in zip(near, far, strict=True)]
-    return min(r * (r / ratios[(k + 2) % 4]) ** _ACROSS for k, r in enumerate(ratios))
+    return min(float(r * (r / ratios[(k + 2) % 4]) ** _ACROSS) for k, r in enumerate(ratios))
 
 
 def _at_working_size(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -36,6 +36,9 @@ _HANGING = 0.34
 _END = 225
 _SPREAD_AT_END, _SPREAD = 12, 5
 """Most spread of level along a line (20th to 80th percentile): at the end of the scale, and elsewhere."""
+_SPACE = 1.1
+"""Widest space between two characters, in heights."""
+_FARTHEST = _SPACE * 6 * _STROKE
 _POWER = 24
 _MOST_PARTS = 6000
 
@@ -136,31 +139,33 @@ def _chains(boxes: npt.NDArray[np.int64], levels: npt.NDArray[np.float64]) -> li
     """Characters that follow each other on one line, joined from left to right."""
     order = np.argsort(boxes[:, 1], kind="stable")
     boxes, levels = boxes[order], levels[order]
-    heights = boxes[:, 2] - boxes[:, 0]
-    ends: list[int] = []
+    places, shades = boxes.tolist(), levels.tolist()
     chains: list[list[int]] = []
-    for row in range(len(boxes)):
-        best, gap = -1, np.inf
-        for number, last in enumerate(ends):
-            tall, small = max(heights[row], heights[last]), min(heights[row], heights[last])
-            between = boxes[row, 1] - boxes[last, 3]
-            shared = min(boxes[row, 2], boxes[last, 2]) - max(boxes[row, 0], boxes[last, 0])
-            if (
-                -0.2 * tall <= between <= 1.1 * tall
-                and between < gap
-                and tall <= 1.9 * small
-                and shared >= 0.7 * small
-                and abs(levels[row] - levels[last]) <= _LEVELS
-            ):
-                best, gap = number, between
-        if best < 0:
-            ends.append(row)
-            chains.append([row])
-        else:
-            ends[best] = row
-            chains[best].append(row)
+    near: list[list[int]] = []
+    for row, place in enumerate(places):
+        # Boxes come from left to right: what ended far to the left can have no successor any more.
+        near = [chain for chain in near if place[1] - places[chain[-1]][3] <= _FARTHEST]
+        best, gap = None, float("inf")
+        for chain in near:
+            last = chain[-1]
+            between = place[1] - places[last][3]
+            if between < gap and abs(shades[row] - shades[last]) <= _LEVELS and _follows(place, places[last]):
+                best, gap = chain, between
+        if best is None:
+            best = []
+            chains.append(best)
+            near.append(best)
+        best.append(row)
     long = [chain for chain in chains if len(chain) >= CHARACTERS]
     return [_line(boxes[chain]) for chain in long if _stands(boxes[chain]) and _drawn(levels[chain])]
+
+
+def _follows(box: list[int], last: list[int]) -> bool:
+    """Whether a character may stand next to another: of like height, on the same line, not far."""
+    height, before = box[2] - box[0], last[2] - last[0]
+    tall, small = max(height, before), min(height, before)
+    shared = min(box[2], last[2]) - max(box[0], last[0])
+    return -0.2 * tall <= box[1] - last[3] <= _SPACE * tall and tall <= 1.9 * small and shared >= 0.7 * small
 
 
 def _drawn(levels: npt.NDArray[np.float64]) -> bool:
