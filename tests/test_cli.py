@@ -160,6 +160,19 @@ def test_json_readings_keep_their_form_and_the_rest_goes_on(tmp_path: Path, weig
     assert sum(reading["probabilities"].values()) == pytest.approx(1)
 
 
+def test_what_is_written_holds_numbers_and_the_screen_says_which_is_which(
+    tmp_path: Path, weights: str, model: str
+) -> None:
+    picture(tmp_path / "new" / "doe.png", 1)
+    out = tmp_path / "readings.csv"
+    found = run("predict", model, str(tmp_path / "new"), "-f", "csv", "-o", str(out), "--weights", weights)
+    (row,) = csv.DictReader(io.StringIO(out.read_text(encoding="utf-8")))
+    assert row["case"] == "1"
+    assert len(row["scan"]) == 20
+    assert "doe" not in out.read_text(encoding="utf-8")
+    assert "Case 1: doe.png" in found.output
+
+
 def test_csv_readings_start_no_formula(tmp_path: Path, weights: str, model: str) -> None:
     picture(tmp_path / "new" / "=1+1.png", 1)
     out = tmp_path / "readings.csv"

@@ -329,7 +329,9 @@ def _copy_of(first: HeldScan, label: str, other: HeldScan, other_label: str) -> 
 
 
 def _cases(scans: Sequence[HeldScan], adapted: Adapted) -> list[Case]:
-    reading = adapted.model.classifier.predict([held.scan for held in scans], neighbours=NEIGHBOURS)
+    record = adapted.model.record
+    judged = [models.against_condition(record, held.scan) for held in scans]
+    reading = adapted.model.classifier.predict(judged, neighbours=NEIGHBOURS)
     return [
         Case(held, one, slice_index=held.scan.pixels.shape[0] // 2, caution=_caution(held, adapted))
         for held, one in zip(scans, reading, strict=True)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from tests.data.test_quality import body
 from tests.userfiles import pixel_learner
+from workbench.adaptation.model import adapt, against_condition
 from workbench.adaptation.similar import embedding_findings, pairwise, unlike
-from workbench.data.examples import Features, Support
+from workbench.data.examples import Example, Features, Support
 from workbench.learners.base import Classifier
+from workbench.learners.files import LoadedLearner, describe
 
 
 def adapted(
@@ -53,3 +58,17 @@ def test_too_few_scans_say_nothing() -> None:
     classifier, support = adapted(cluster(4), ["a", "b", "c", "d"])
     assert embedding_findings(classifier, support) == ((),) * 4
     assert not unlike(np.full((3, 3), np.inf)).any()
+
+
+def test_a_new_scan_of_another_body_part_is_read_with_a_warning() -> None:
+    scans = [replace(body(seed), body_part="KNEE") for seed in range(6)]
+    examples = [Example(scan, "ab"[n % 2], f"p{n}") for n, scan in enumerate(scans)]
+    loaded = LoadedLearner(pixel_learner(), describe(pixel_learner(), "tiny"), "")
+    record = adapt(loaded, examples).record
+    assert record.body_part == "KNEE"
+    chest = replace(body(9), body_part="CHEST")
+    (finding,) = against_condition(record, chest).findings
+    assert finding.code == "other-body-part"
+    assert "CHEST" in finding.message
+    for known in (scans[0], replace(chest, body_part="")):
+        assert against_condition(record, known).findings == ()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.adaptation.model import AdaptedModel, other_modality
+from workbench.adaptation.model import AdaptedModel, against_condition, other_modality
 from workbench.data.folders import iter_scans, scan_key
 from workbench.errors import ScanRefused
 from workbench.imaging.scan import Scan
@@ -56,7 +56,8 @@ def read_cases(
     done = 0
     for name, outcome in iter_scans(paths, progress):
         refusal = other_modality(model.record, outcome, name) if isinstance(outcome, Scan) else None
-        waiting.append((name, refusal or outcome))
+        checked = against_condition(model.record, outcome) if isinstance(outcome, Scan) else outcome
+        waiting.append((name, refusal or checked))
         if len(waiting) == _AT_ONCE:
             yield from _read(model, waiting, done)
             done, waiting = done + len(waiting), []

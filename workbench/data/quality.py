@@ -104,6 +104,11 @@ def _odd_ones(values: Sequence[T | None]) -> tuple[T | None, list[int]]:
     return usual, [row for row, value in enumerate(values) if value is not None and value != usual]
 
 
+def usual_body_part(scans: Sequence[Scan]) -> str:
+    """The body part that most headers name, or empty where few name one or they differ."""
+    return _odd_ones([scan.body_part or None for scan in scans])[0] or ""
+
+
 def _body_parts(scans: Sequence[Scan], found: list[list[Finding]]) -> None:
     usual, odd = _odd_ones([scan.body_part or None for scan in scans])
     for row in odd:
