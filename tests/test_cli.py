@@ -46,7 +46,19 @@ def test_importing_the_package_and_asking_for_help_load_no_torch() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["adapt", "predict", "evaluate", "train", "demo", "ui", "methods", "weights", "data", "import-encoder"],
+    [
+        "adapt",
+        "predict",
+        "evaluate",
+        "train",
+        "demo",
+        "ui",
+        "methods",
+        "weights",
+        "data",
+        "deidentify",
+        "import-encoder",
+    ],
 )
 def test_every_command_has_help(command: str) -> None:
     found = run(command, "--help")
@@ -137,21 +149,36 @@ def test_a_mistake_is_one_message_without_a_traceback(
 def test_json_readings_keep_their_form_and_the_rest_goes_on(tmp_path: Path, weights: str, model: str) -> None:
     class_folders(tmp_path / "new", patients=1, seed=3)
     (tmp_path / "new" / "broken.png").write_bytes(b"x")
-    found = run("predict", model, str(tmp_path / "new"), "--format", "json", "--weights", weights)
+    found = run("predict", model, str(tmp_path / "new"), "--format", "json", "--names", "--weights", weights)
     assert found.exit_code == 0
     readings = {entry["file"]: entry for entry in json.loads(found.stdout)}
-    assert set(readings["broken.png"]) == {"file", "error"}
+    assert set(readings["broken.png"]) == {"case", "file", "error"}
     reading = readings["class 1/1.png"]
-    assert set(reading) == {"file", "label", "probabilities", "findings"}
+    assert set(reading) == {"case", "file", "scan", "patient", "label", "probabilities", "findings"}
     assert reading["label"] == "class 1"
     assert set(reading["probabilities"]) == {"class 0", "class 1"}
     assert sum(reading["probabilities"].values()) == pytest.approx(1)
 
 
+def test_what_is_written_holds_numbers_and_the_screen_says_which_is_which(
+    tmp_path: Path, weights: str, model: str
+) -> None:
+    picture(tmp_path / "new" / "doe.png", 1)
+    out = tmp_path / "readings.csv"
+    found = run("predict", model, str(tmp_path / "new"), "-f", "csv", "-o", str(out), "--weights", weights)
+    (row,) = csv.DictReader(io.StringIO(out.read_text(encoding="utf-8")))
+    assert row["case"] == "1"
+    assert len(row["scan"]) == 20
+    assert "doe" not in out.read_text(encoding="utf-8")
+    assert "Case 1: doe.png" in found.output
+
+
 def test_csv_readings_start_no_formula(tmp_path: Path, weights: str, model: str) -> None:
     picture(tmp_path / "new" / "=1+1.png", 1)
     out = tmp_path / "readings.csv"
-    found = run("predict", model, str(tmp_path / "new"), "-f", "csv", "-o", str(out), "--weights", weights)
+    found = run(
+        "predict", model, str(tmp_path / "new"), "-f", "csv", "-o", str(out), "--names", "--weights", weights
+    )
     assert found.exit_code == 0
     (row,) = csv.DictReader(io.StringIO(out.read_text(encoding="utf-8")))
     assert row["file"] == "'=1+1.png"

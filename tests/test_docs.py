@@ -168,7 +168,7 @@ def test_findings_are_listed_as_they_are_made() -> None:
                 assert isinstance(code, ast.Constant), f"{file.name}: a finding's code must be spelled out"
                 made.add((str(code.value), ast.unparse(severity).removeprefix("Severity.").lower()))
     rows = re.findall(
-        r"^\| `([a-z0-9-]+)` \| (info|warning) \|", _section("imaging.md", "Findings"), re.MULTILINE
+        r"^\| `([a-z0-9-]+)` \| (info|warning|error) \|", _section("imaging.md", "Findings"), re.MULTILINE
     )
     assert len(rows) == len(set(rows))
     assert set(rows) == made

@@ -209,19 +209,20 @@ def _add_exports(app: FastAPI, sessions: Sessions, cookie: str) -> None:
         return PlainTextResponse("ok")
 
     @app.get("/export/readings.csv")
-    def readings_csv(request: Request) -> Response:
+    def readings_csv(request: Request, names: bool = False) -> Response:
         session = session_of(request)
         if session is None:
             return _nothing()
         # With a byte order mark, spreadsheets take it for UTF-8.
-        return _download("\ufeff" + exports.readings_csv(session), "text/csv; charset=utf-8", "readings.csv")
+        text = "\ufeff" + exports.readings_csv(session, names)
+        return _download(text, "text/csv; charset=utf-8", "readings.csv")
 
     @app.get("/export/readings.json")
-    def readings_json(request: Request) -> Response:
+    def readings_json(request: Request, names: bool = False) -> Response:
         session = session_of(request)
         if session is None:
             return _nothing()
-        return _download(exports.readings_json(session), "application/json", "readings.json")
+        return _download(exports.readings_json(session, names), "application/json", "readings.json")
 
     @app.get("/export/model.safetensors")
     def model(request: Request) -> Response:

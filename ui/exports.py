@@ -1,4 +1,8 @@
-"""Readings as CSV and JSON. File names are the user's own; nothing else of the scans leaves."""
+"""Readings as CSV and JSON, with case numbers and keyed hashes in place of file names.
+
+File names may identify patients: they are on the screen beside the numbers, and in an export only where the
+user asked for them.
+"""
 
 from __future__ import annotations
 
@@ -13,37 +17,54 @@ from ui.session import Case, Session
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def readings_csv(session: Session) -> str:
-    """One row per scan: file, label, a probability per class, findings; refused files with their error."""
+def readings_csv(session: Session, names: bool = False) -> str:
+    """One row per scan: number, keyed hashes, label, a probability per class, findings; refusals with their
+    error.
+
+    Args:
+        session: whose readings.
+        names: whether to name the files as well.
+    """
     classes = session.adapted.model.record.classes if session.adapted else session.classes
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\r\n")
     columns = [f"p({name})" for name in classes]
-    table.writerow(map(cell, ["file", "label", *columns, "findings", "error", "notice"]))
-    for case in session.cases:
+    named = ["file"] if names else []
+    table.writerow(
+        map(cell, ["case", *named, "scan", "patient", "label", *columns, "findings", "error", "notice"])
+    )
+    for number, case in enumerate(session.cases, start=1):
         shares = [f"{share:.6f}" for share in case.reading.probabilities]
-        row = [case.held.scan.provenance.source, case.reading.label, *shares, "; ".join(_codes(case)), ""]
+        who = [str(number), *([case.held.scan.provenance.source] if names else [])]
+        who += [case.held.identity, case.held.scan.patient or ""]
+        row = [*who, case.reading.label, *shares, "; ".join(_codes(case)), ""]
         table.writerow(map(cell, [*row, RESEARCH_USE]))
-    for refused in session.refused_cases:
-        blank = [""] * (len(classes) + 2)
-        error = f"{refused.reason} {refused.fix}"
-        table.writerow(map(cell, [refused.source, *blank, error, RESEARCH_USE]))
+    for number, refused in enumerate(session.refused_cases, start=1):
+        blank = [""] * (len(classes) + 4)
+        who = [f"refused {number}", *([refused.source] if names else [])]
+        table.writerow(map(cell, [*who, *blank, f"{refused.reason} {refused.fix}", RESEARCH_USE]))
     return buffer.getvalue()
 
 
-def readings_json(session: Session) -> str:
+def readings_json(session: Session, names: bool = False) -> str:
     """The same with the condition and its estimate; `readings` as ``workbench predict`` writes them."""
     adapted = session.adapted
     readings: list[object] = [
         {
-            "file": case.held.scan.provenance.source,
+            "case": number,
+            **({"file": case.held.scan.provenance.source} if names else {}),
+            "scan": case.held.identity,
+            "patient": case.held.scan.patient or "",
             "label": case.reading.label,
             "probabilities": dict(zip(case.reading.classes, case.reading.probabilities, strict=True)),
             "findings": _findings(case),
         }
-        for case in session.cases
+        for number, case in enumerate(session.cases, start=1)
     ]
-    readings += [{"file": r.source, "error": f"{r.reason} {r.fix}"} for r in session.refused_cases]
+    readings += [
+        {"refused": k, **({"file": r.source} if names else {}), "error": f"{r.reason} {r.fix}"}
+        for k, r in enumerate(session.refused_cases, start=1)
+    ]
     return json.dumps(
         {
             "notice": RESEARCH_USE,

@@ -41,6 +41,7 @@ class HeldScan:
         patient: pseudonymous key; the identity where the file names no patient.
         findings: of reading the file and of turning it into the model's input.
         picture: thumbnail as a data URI.
+        beside: findings from comparing it with the other labelled scans.
     """
 
     key: str
@@ -49,6 +50,12 @@ class HeldScan:
     patient: str
     findings: tuple[Finding, ...]
     picture: str
+    beside: tuple[Finding, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Finding, ...]:
+        """Everything to be said about it among the labelled scans."""
+        return self.findings + self.beside
 
 
 @dataclass(slots=True)
@@ -73,11 +80,13 @@ class Adapted:
         model: the classifier and its record.
         scans: the labelled scans in the support's order.
         estimate: leave-one-patient-out.
+        odd: what the encoder finds about each labelled scan; see `workbench.adaptation.similar`.
     """
 
     model: AdaptedModel
     scans: tuple[HeldScan, ...]
     estimate: Estimate
+    odd: tuple[tuple[Finding, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

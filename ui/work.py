@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,8 +17,10 @@ from ui.render.pictures import thumbnail_uri
 from ui.session import MAX_CLASSES, MIN_CLASSES, Adapted, Case, HeldScan, Session, Tray
 from workbench.adaptation import model as models
 from workbench.adaptation.estimate import leave_one_patient_out
+from workbench.adaptation.similar import embedding_findings
 from workbench.data.examples import Example
 from workbench.data.folders import read_examples
+from workbench.data.quality import set_findings
 from workbench.errors import ModelFileError, ScanRefused, SupportError
 from workbench.imaging import ReadResult, Recipe, Scan, read_scans
 from workbench.imaging.recipe import recipe_findings
@@ -128,6 +131,7 @@ def label_files(session: Session, engine: Engine, index: int, files: dict[Path, 
             tray.scans.append(held)
         if result.scans:
             session.outdate()
+            _compare(session)
 
 
 def remove_scan(session: Session, key: str) -> None:
@@ -138,6 +142,8 @@ def remove_scan(session: Session, key: str) -> None:
             if len(kept) < len(tray.scans):
                 tray.scans = kept
                 session.outdate()
+                _compare(session)
+                return
 
 
 def clear_tray(session: Session, index: int) -> None:
@@ -148,6 +154,7 @@ def clear_tray(session: Session, index: int) -> None:
             if tray.scans:
                 session.outdate()
             tray.scans, tray.refused = [], []
+            _compare(session)
 
 
 def missing(session: Session) -> str:
@@ -177,7 +184,7 @@ def adapt(session: Session, engine: Engine, method: str, report: Report) -> None
     model = models.adapt(loaded, examples, [name for name, _ in trays])
     assert model.support is not None
     estimate = leave_one_patient_out(loaded.learner, model.support, report)
-    adapted = Adapted(model, held, estimate)
+    adapted = Adapted(model, held, estimate, embedding_findings(model.classifier, model.support))
     with session.lock:
         if [(tray.name, tuple(tray.scans)) for tray in session.trays] != trays:
             raise SupportError("The labelled scans changed meanwhile. Adapt again.")
@@ -280,6 +287,14 @@ def _read(files: dict[Path, str], report: Report) -> ReadResult:
             path.unlink(missing_ok=True)
 
 
+def _compare(session: Session) -> None:
+    """Judge the labelled scans beside each other again, after some came or went."""
+    examples = [Example(held.scan, tray.name, held.patient) for tray in session.trays for held in tray.scans]
+    found = iter(set_findings(examples))
+    for tray in session.trays:
+        tray.scans = [replace(held, beside=next(found)) for held in tray.scans]
+
+
 def _hold(session: Session, recipe: Recipe, scan: Scan) -> HeldScan:
     # A scan whose file names no patient counts as a patient of its own; copies share it.
     identity = models.scan_key(scan)
@@ -305,15 +320,18 @@ def _fitting(
 
 
 def _copy_of(first: HeldScan, label: str, other: HeldScan, other_label: str) -> ScanRefused:
-    reason = f"It is an exact copy of {first.scan.provenance.source}"
+    name, twin = other.scan.provenance.source, first.scan.provenance.source
     if label == other_label:
-        return ScanRefused(other.scan.provenance.source, f"{reason}.", "It is counted once.")
+        return ScanRefused(name, "It is an exact copy of another scan.", "It is counted once.", twin)
     fix = "Keep it in the right class and remove it from the other, or from both if the label is unknown."
-    return ScanRefused(other.scan.provenance.source, f"{reason}, which is labelled “{label}”.", fix)
+    reason = f"It is an exact copy of a scan that is labelled “{label}”."
+    return ScanRefused(name, reason, fix, twin)
 
 
 def _cases(scans: Sequence[HeldScan], adapted: Adapted) -> list[Case]:
-    reading = adapted.model.classifier.predict([held.scan for held in scans], neighbours=NEIGHBOURS)
+    record = adapted.model.record
+    judged = [models.against_condition(record, held.scan) for held in scans]
+    reading = adapted.model.classifier.predict(judged, neighbours=NEIGHBOURS)
     return [
         Case(held, one, slice_index=held.scan.pixels.shape[0] // 2, caution=_caution(held, adapted))
         for held, one in zip(scans, reading, strict=True)

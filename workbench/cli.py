@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from workbench.cli_deidentify import deidentify
 from workbench.cli_output import Format, bar, check_place, listed
 from workbench.cli_results import results
 from workbench.cli_scans import NoPreambleOption, RemedyOption, VolumeOption, read_options
@@ -142,9 +143,11 @@ def adapt(
     from workbench.adaptation.estimate import leave_one_patient_out
     from workbench.adaptation.model import adapt as adapt_to
     from workbench.adaptation.model import load_weights, save_model
-    from workbench.cli_output import print_estimate, print_support
+    from workbench.adaptation.similar import embedding_findings
+    from workbench.cli_output import print_estimate, print_findings, print_support
     from workbench.data.advice import advice
     from workbench.data.folders import read_examples
+    from workbench.data.quality import set_findings
 
     if out.suffix != ".safetensors":
         raise typer.BadParameter("the file must end in .safetensors", param_hint="--out")
@@ -155,7 +158,11 @@ def adapt(
     listed(read.refused, errors)
     for text in advice(read):
         errors.print(text, style="yellow", markup=False, soft_wrap=True)
+    beside = zip(set_findings(read.examples), read.examples, strict=True)
+    print_findings(read.names, [(*e.scan.findings, *found) for found, e in beside], errors)
     model = adapt_to(loaded, read.examples, read.classes)
+    if model.support is not None:
+        print_findings(read.names, embedding_findings(model.classifier, model.support), errors)
     save_model(model, out)
     print_support(model)
     if estimate and model.support is not None:
@@ -182,12 +189,20 @@ def predict(
     remedy: RemedyOption = None,
     volume: VolumeOption = None,
     allow_no_preamble: NoPreambleOption = False,
+    names: Annotated[
+        bool,
+        typer.Option(
+            "--names", help="Name the files in what is written too; their names may identify patients."
+        ),
+    ] = False,
 ) -> None:
     """Read new scans with an adapted model.
 
     A file that cannot be read is reported and the others are read all the same; the command fails only if
-    none could be. JSON is a list of objects with `file`, `label`, `probabilities` by class name and
-    `findings`; a refused file has `error` instead.
+    none could be. JSON is a list of objects with `case`, `scan`, `patient`, `label`, `probabilities` by class
+    name and `findings`; a refused file has `case` and `error`. `scan` and `patient` are keyed hashes, the
+    same for the same in this installation only. CSV, JSON and whatever goes into a file hold case numbers,
+    not file names; which is which is printed on the screen.
 
     Examples:
 
@@ -196,7 +211,7 @@ def predict(
     """
     from workbench.adaptation.model import load_model
     from workbench.adaptation.predict import read_cases
-    from workbench.cli_output import render_cases
+    from workbench.cli_output import print_names, render_cases
 
     if out is not None:
         check_place(out)
@@ -206,7 +221,10 @@ def predict(
     options = read_options(remedy, volume, allow_no_preamble)
     with bar("Reading scans", errors) as progress:
         cases = tuple(read_cases(adapted, scans, progress, options))
-    text = render_cases(cases, adapted.record.classes, form)
+    on_screen = out is None and form is Format.TABLE
+    text = render_cases(cases, adapted.record.classes, form, names or on_screen)
+    if not (names or on_screen):
+        print_names(cases, errors)
     if out is None:
         sys.stdout.write(text)
     else:
@@ -565,6 +583,9 @@ def scans(ctx: typer.Context) -> None:
     code = scans_app(args=ctx.args or ["--help"], prog_name="workbench scans", standalone_mode=False)
     if isinstance(code, int) and code:
         raise typer.Exit(code)
+
+
+app.command()(deidentify)
 
 
 @app.command()

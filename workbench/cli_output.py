@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from workbench.evaluation.cohorts import CohortResult
     from workbench.evaluation.compare import Row
     from workbench.evaluation.performance import Performance
+    from workbench.imaging.scan import Finding
 
 
 class Format(StrEnum):
@@ -70,6 +71,25 @@ def listed(refused: Sequence[ScanRefused], console: Console, most: int = 20) -> 
         console.print(f"Left out: {refusal}", style="yellow", markup=False, soft_wrap=True)
     if len(refused) > most:
         console.print(f"... and {len(refused) - most} more files.", style="yellow")
+
+
+def print_findings(
+    names: Sequence[str], findings: Sequence[Sequence[Finding]], console: Console, most: int = 3
+) -> None:
+    """Warnings about labelled scans, each kind once with the scans it concerns."""
+    from workbench.imaging.scan import Severity
+
+    found: dict[tuple[str, str], list[tuple[str, Finding]]] = {}
+    for name, several in zip(names, findings, strict=True):
+        for one in several:
+            if one.severity is not Severity.INFO:
+                found.setdefault((one.code, one.fix), []).append((name, one))
+    for concerned in found.values():
+        who = ", ".join(name for name, _ in concerned[:most])
+        more = f" and {len(concerned) - most} more" if len(concerned) > most else ""
+        one = concerned[0][1]
+        text = f"{one.code}: {who}{more}. {one.message} {one.fix}".strip()
+        console.print(text, style="yellow", markup=False, soft_wrap=True)
 
 
 def check_place(path: Path) -> None:
@@ -168,22 +188,38 @@ def print_case_table(result: CohortResult) -> None:
     Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
 
 
-def render_cases(cases: Sequence[CaseResult], classes: Sequence[str], form: Format) -> str:
-    """Readings as text in the form asked for."""
-    return {Format.TABLE: _table, Format.CSV: _csv, Format.JSON: _json}[form](cases, classes)
+def render_cases(cases: Sequence[CaseResult], classes: Sequence[str], form: Format, names: bool) -> str:
+    """Readings as text in the form asked for.
+
+    Args:
+        cases: what was read.
+        classes: of the model.
+        form: see `Format`.
+        names: whether to name files; they may identify patients, so an export has numbers instead.
+    """
+    return {Format.TABLE: _table, Format.CSV: _csv, Format.JSON: _json}[form](cases, classes, names)
 
 
-def _table(cases: Sequence[CaseResult], classes: Sequence[str]) -> str:
+def print_names(cases: Sequence[CaseResult], console: Console, most: int = 50) -> None:
+    """Which file each case number stands for."""
+    for case in cases[:most]:
+        console.print(f"Case {case.number}: {case.name}", markup=False, soft_wrap=True)
+    if len(cases) > most:
+        console.print(f"... and {len(cases) - most} more; --names writes the names as well.")
+
+
+def _table(cases: Sequence[CaseResult], classes: Sequence[str], names: bool) -> str:
     table = Table(show_edge=False)
-    for heading in ("file", "reading", *classes, "findings"):
+    for heading in ("case", *(("file",) if names else ()), "reading", *classes, "findings"):
         table.add_column(Text(heading), overflow="fold")
     for case in cases:
+        who = [Text(str(case.number)), *([Text(case.name)] if names else [])]
         if case.reading is None:
-            table.add_row(Text(case.name), Text("-"), *["-"] * len(classes), Text(_error(case)))
+            table.add_row(*who, Text("-"), *["-"] * len(classes), Text(_error(case, names)))
             continue
         findings = " ".join(f.message for f in case.reading.findings)
         numbers = [f"{p:.3f}" for p in case.reading.probabilities]
-        table.add_row(Text(case.name), Text(case.reading.label), *numbers, Text(findings))
+        table.add_row(*who, Text(case.reading.label), *numbers, Text(findings))
     width = None if sys.stdout.isatty() else 160
     console = Console(file=io.StringIO(), width=width, highlight=False)
     console.print(table)
@@ -192,32 +228,40 @@ def _table(cases: Sequence[CaseResult], classes: Sequence[str]) -> str:
     return text
 
 
-def _csv(cases: Sequence[CaseResult], classes: Sequence[str]) -> str:
+def _csv(cases: Sequence[CaseResult], classes: Sequence[str], names: bool) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
-    headings = ("file", "label", *(f"p({name})" for name in classes), "findings", "error")
+    headings = (
+        *("case", *(("file",) if names else ()), "scan", "patient", "label"),
+        *(f"p({name})" for name in classes),
+        *("findings", "error"),
+    )
     writer.writerow([csv_cell(h) for h in headings])
     for case in cases:
+        who = [str(case.number), *([csv_cell(case.name)] if names else []), case.scan, case.patient]
         if case.reading is None:
-            writer.writerow([csv_cell(case.name), "", *[""] * len(classes), "", csv_cell(_error(case))])
+            writer.writerow([*who, "", *[""] * len(classes), "", csv_cell(_error(case, names))])
             continue
         reading = case.reading
         numbers = [f"{p:.6f}" for p in reading.probabilities]
         findings = "; ".join(f.code for f in reading.findings)
-        writer.writerow([csv_cell(case.name), csv_cell(reading.label), *numbers, csv_cell(findings), ""])
+        writer.writerow([*who, csv_cell(reading.label), *numbers, csv_cell(findings), ""])
     return out.getvalue()
 
 
-def _json(cases: Sequence[CaseResult], classes: Sequence[str]) -> str:
+def _json(cases: Sequence[CaseResult], classes: Sequence[str], names: bool) -> str:
     objects: list[dict[str, object]] = []
     for case in cases:
+        who: dict[str, object] = {"case": case.number, **({"file": case.name} if names else {})}
         if case.reading is None:
-            objects.append({"file": case.name, "error": _error(case)})
+            objects.append({**who, "error": _error(case, names)})
             continue
         reading = case.reading
         objects.append(
             {
-                "file": case.name,
+                **who,
+                "scan": case.scan,
+                "patient": case.patient,
                 "label": reading.label,
                 "probabilities": dict(zip(classes, reading.probabilities, strict=True)),
                 "findings": [
@@ -229,5 +273,7 @@ def _json(cases: Sequence[CaseResult], classes: Sequence[str]) -> str:
     return json.dumps(objects, indent=2, ensure_ascii=False) + "\n"
 
 
-def _error(case: CaseResult) -> str:
-    return f"{case.refusal.reason} {case.refusal.fix}".strip() if case.refusal else ""
+def _error(case: CaseResult, names: bool) -> str:
+    if case.refusal is None:
+        return ""
+    return f"{case.refusal.told if names else case.refusal.reason} {case.refusal.fix}".strip()

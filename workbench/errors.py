@@ -16,18 +16,25 @@ class ScanRefused(WorkbenchError):
 
     Attributes:
         source: name of the file as the user knows it (no folder: paths may identify a patient).
-        reason: what is wrong, as one sentence.
+        reason: what is wrong, as one sentence that names no file: exports hold it.
         fix: what the user can do about it, as one sentence.
+        about: name of another file that the reason speaks of, for the user's own screen only; or empty.
     """
 
-    def __init__(self, source: str, reason: str, fix: str) -> None:
-        super().__init__(f"{source}: {reason} {fix}".strip())
+    def __init__(self, source: str, reason: str, fix: str, about: str = "") -> None:
         self.source = source
         self.reason = reason
         self.fix = fix
+        self.about = about
+        super().__init__(f"{source}: {self.told} {fix}".strip())
 
-    def __reduce__(self) -> tuple[type[ScanRefused], tuple[str, str, str]]:
-        return (type(self), (self.source, self.reason, self.fix))
+    @property
+    def told(self) -> str:
+        """The reason with the other file's name, for the user's own screen only."""
+        return f"{self.reason} ({self.about})" if self.about else self.reason
+
+    def __reduce__(self) -> tuple[type[ScanRefused], tuple[str, str, str, str]]:
+        return (type(self), (self.source, self.reason, self.fix, self.about))
 
 
 class SupportError(WorkbenchError):

@@ -88,7 +88,9 @@ def test_a_copy_cannot_count_as_a_second_patient(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "class 0" / "0.png", tmp_path / "class 0" / "9.png")
     read = read_examples(tmp_path)
     assert len(read.examples) == 4
-    assert "exact copy of class 0/0.png" in str(read.refused[0])
+    refusal = read.refused[0]
+    assert "exact copy of another scan. (class 0/0.png)" in str(refusal)
+    assert "0.png" not in refusal.reason  # which exports hold
 
 
 def test_a_table_names_files_labels_and_patients(tmp_path: Path) -> None:

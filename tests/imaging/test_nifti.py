@@ -33,7 +33,7 @@ def test_ras_is_hung_left_posterior_superior(tmp_path: Path) -> None:
     assert nib.aff2axcodes(scan.affine) == ("L", "P", "S")
     np.testing.assert_array_equal(scan.pixels[..., 0], DATA[::-1, ::-1].transpose(2, 1, 0))
     assert scan.spacing == (3.0, 2.0, 2.0)
-    assert scan.findings == ()
+    assert [f.code for f in scan.findings] == ["tiny"]
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ""])

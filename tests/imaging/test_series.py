@@ -84,7 +84,7 @@ def test_instance_numbers_do_not_order_slices(tmp_path: Path) -> None:
     scan = _only(tmp_path)
     np.testing.assert_array_equal(scan.pixels[..., 0], volume)
     assert scan.spacing == pytest.approx((2.0, 1.0, 1.0))
-    assert scan.findings == ()
+    assert [f.code for f in scan.findings] == ["tiny"]
 
 
 def test_a_missing_slice_is_reported_and_the_affine_withheld(tmp_path: Path) -> None:

@@ -78,8 +78,9 @@ def test_exports_neutralise_formulas_and_say_what_they_are_for(
 ) -> None:
     work.adapt(labelled, engine, "prototypical", quiet)
     labelled.refused_cases.append(ScanRefused("=HYPERLINK(1)", "It is bad.", "Fix it."))
-    table = readings_csv(labelled)
+    table = readings_csv(labelled, names=True)
     assert "'=HYPERLINK" in table
+    assert "HYPERLINK" not in readings_csv(labelled) + readings_json(labelled)
     assert "For research use" in table
     assert "For research use" in readings_json(labelled)
     assert [cell(text) for text in ("+1", "-1", "@x", "=1", "\t=1", "plain")] == [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ui.render.markup import esc, icon, plural
+from ui.render.markup import esc, findings, icon, plural, short
 from ui.session import Adapted
 from workbench.evaluation.performance import TOO_FEW, Performance, said
 from workbench.evaluation.statistics import Proportion, percent
@@ -13,7 +13,7 @@ def estimate(adapted: Adapted) -> str:
     result = adapted.estimate.performance
     return (
         f'<section class="wb-estimate" aria-label="Estimate">{_headline(result)}'
-        f"{_table(result)}{_confusion(result)}{_choice(adapted)}{_unjudged(adapted)}</section>"
+        f"{_table(result)}{_confusion(result)}{_choice(adapted)}{_unjudged(adapted)}{_odd(adapted)}</section>"
     )
 
 
@@ -127,3 +127,13 @@ def _unjudged(adapted: Adapted) -> str:
         f'<p class="wb-aside">{icon("info")}<span>{plural(left, "scan")} could not be tried: '
         "the class has no other patient to learn from.</span></p>"
     )
+
+
+def _odd(adapted: Adapted) -> str:
+    """Labelled scans that the encoder finds out of place."""
+    items = "".join(
+        findings(found).replace("<span>", f"<span><b>{esc(short(held.scan.provenance.source))}</b> ", 1)
+        for held, found in zip(adapted.scans, adapted.odd, strict=False)
+        if found
+    )
+    return f'<ul class="wb-findings" aria-label="Labelled scans to look at">{items}</ul>' if items else ""

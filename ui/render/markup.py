@@ -13,6 +13,8 @@ _ICONS = {
     "warning": '<path d="M8 4v5M8 11.8v.3"/>',
     "refused": '<path d="M4.5 4.5l7 7M11.5 4.5l-7 7"/>',
 }
+_STATES = {Severity.ERROR: "refused", Severity.WARNING: "warning", Severity.INFO: "info"}
+_WORST_FIRST = tuple(_STATES)
 _SPOKEN = {"ok": "Read", "info": "Note", "warning": "Warning", "refused": "Refused"}
 
 
@@ -61,9 +63,8 @@ def notice(state: str, text: str) -> str:
 def findings(items: tuple[Finding, ...]) -> str:
     """Findings of a scan as a list: what a person should know, and the fix."""
     return "".join(
-        f"<li>{icon('warning' if item.severity is Severity.WARNING else 'info')}"
-        f"<span>{esc(item.message)}{_fix(item.fix)}</span></li>"
-        for item in sorted(items, key=lambda item: item.severity is not Severity.WARNING)
+        f"<li>{icon(_STATES[item.severity])}<span>{esc(item.message)}{_fix(item.fix)}</span></li>"
+        for item in sorted(items, key=lambda item: _WORST_FIRST.index(item.severity))
     )
 
 
@@ -71,7 +72,7 @@ def refusals(items: list[ScanRefused]) -> str:
     """Files that could not be read: name, reason and fix."""
     return "".join(
         f'<li>{icon("refused")}<span><b title="{esc(item.source)}">{esc(short(item.source))}</b> '
-        f"{esc(item.reason)}{_fix(item.fix)}</span></li>"
+        f"{esc(item.told)}{_fix(item.fix)}</span></li>"
         for item in items
     )
 
@@ -83,7 +84,8 @@ def short(name: str) -> str:
 
 def state_of(items: tuple[Finding, ...]) -> str:
     """Traffic light of a scan that was read."""
-    return "warning" if any(item.severity is Severity.WARNING for item in items) else "ok"
+    worst = min(items, key=lambda item: _WORST_FIRST.index(item.severity), default=None)
+    return "ok" if worst is None or worst.severity is Severity.INFO else _STATES[worst.severity]
 
 
 def plural(count: int, noun: str) -> str:

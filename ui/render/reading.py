@@ -58,7 +58,10 @@ def reading(session: Session) -> str:
 
 def exports(session: Session) -> str:
     """Links to what can be taken away."""
-    readings = _link("readings.csv", "CSV") + _link("readings.json", "JSON") if session.cases else ""
+    readings = ""
+    if session.cases:
+        readings = _link("readings.csv", "CSV") + _link("readings.json", "JSON")
+        readings += _link("readings.csv?names=true", "CSV with file names")
     return f'<div class="wb-exports"><span>Save</span>{readings}{_link("model.safetensors", "Model")}</div>'
 
 
@@ -76,7 +79,7 @@ def _row(session: Session, number: int, case: Case) -> str:
     return (
         f'<li><button type="button" class="wb-case" data-action="select" data-value="{number}" '
         f'aria-pressed="{str(here).lower()}"><img src="{case.held.picture}" alt="">'
-        f'<span class="wb-case-text"><b title="{esc(name)}">{esc(name)}</b>'
+        f'<span class="wb-case-text"><b title="{esc(name)}">{number + 1}. {esc(name)}</b>'
         f'<span><i class="wb-swatch wb-class-{top}"></i>{esc(case.reading.label)} '
         f"{100 * case.reading.confidence:.0f} %</span>{told}</span>{icon(state)}</button></li>"
     )

@@ -73,8 +73,8 @@ def describe(held: HeldScan) -> str:
 
 def _card(held: HeldScan) -> str:
     name = held.scan.provenance.source
-    state = state_of(held.findings)
-    title = "\n".join([name, patient_name(held), describe(held), *(f.message for f in held.findings)])
+    state = state_of(held.shown)
+    title = "\n".join([name, patient_name(held), describe(held), *(f.message for f in held.shown)])
     remove = button("×", "remove", held.key, "remove", f"Remove {name}")
     return (
         f'<figure class="wb-thumb wb-{state}" title="{esc(title)}">'
@@ -87,7 +87,7 @@ def _warnings(tray: Tray) -> str:
     """Each kind of finding once, with the files it concerns."""
     found: dict[str, list[tuple[HeldScan, Finding]]] = {}
     for held in tray.scans:
-        for finding in held.findings:
+        for finding in held.shown:
             found.setdefault(finding.code, []).append((held, finding))
     items = "".join(_concerned(pairs, len(tray.scans)) for pairs in found.values())
     return f'<ul class="wb-findings" aria-label="Findings">{items}</ul>' if items else ""

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from workbench.data.examples import Example, Support
 from workbench.data.folders import scan_key as scan_key
+from workbench.data.quality import usual_body_part
 from workbench.errors import ModelFileError, ScanRefused
 from workbench.imaging.modality import UNKNOWN_MODALITY, same_modality
-from workbench.imaging.scan import Scan
+from workbench.imaging.scan import Finding, Scan, Severity
 from workbench.learners.auto import choice_of
 from workbench.learners.base import Classifier
 from workbench.learners.files import (
@@ -98,6 +99,7 @@ def adapt(
         support_patients=tuple(sorted(_patients(examples))),
         support_scans=tuple(sorted({scan_key(e.scan) for e in examples})),
         choice=choice.why if choice is not None else "",
+        body_part=usual_body_part([e.scan for e in examples]),
     )
     return AdaptedModel(classifier, record, support)
 
@@ -146,6 +148,21 @@ def other_modality(record: ClassifierRecord, scan: Scan, name: str) -> ScanRefus
         name,
         f"Its modality is {scan.modality}; the model was adapted to {record.modality} scans.",
         "Read it with a model adapted to its modality.",
+    )
+
+
+def against_condition(record: ClassifierRecord, scan: Scan) -> Scan:
+    """The scan, with a finding where its header names another body part than most of the support's do."""
+    if not record.body_part or not scan.body_part or scan.body_part == record.body_part:
+        return scan
+    return scan.with_findings(
+        Finding(
+            "other-body-part",
+            Severity.WARNING,
+            f"Its header names another body part ({scan.body_part}) than the labelled scans' "
+            f"({record.body_part}).",
+            "Check that it belongs to this condition.",
+        )
     )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.adaptation.model import AdaptedModel, other_modality
-from workbench.data.folders import iter_scans
+from workbench.adaptation.model import AdaptedModel, against_condition, other_modality
+from workbench.data.folders import iter_scans, scan_key
 from workbench.errors import ScanRefused
 from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.scan import Scan
@@ -25,14 +25,20 @@ class CaseResult:
     """What came of one file: a reading, or why there is none.
 
     Attributes:
-        name: what to call the file on the user's own screen.
+        number: of the case, from 1 in the order they were read; stands for its name in every export.
+        name: what to call the file on the user's own screen; it may identify a patient.
         reading: None where the file was refused.
         refusal: None where it was read.
+        scan: keyed hash of the pixels (`workbench.data.folders.scan_key`); empty where it was refused.
+        patient: pseudonymous key from the file; empty where it names no patient.
     """
 
+    number: int
     name: str
     reading: CaseReading | None
     refusal: ScanRefused | None
+    scan: str = ""
+    patient: str = ""
 
 
 def read_cases(
@@ -50,19 +56,24 @@ def read_cases(
         options: how to read them.
     """
     waiting: list[tuple[str, Scan | ScanRefused]] = []
+    done = 0
     for name, outcome in iter_scans(paths, progress, options):
         refusal = other_modality(model.record, outcome, name) if isinstance(outcome, Scan) else None
-        waiting.append((name, refusal or outcome))
+        checked = against_condition(model.record, outcome) if isinstance(outcome, Scan) else outcome
+        waiting.append((name, refusal or checked))
         if len(waiting) == _AT_ONCE:
-            yield from _read(model, waiting)
-            waiting = []
-    yield from _read(model, waiting)
+            yield from _read(model, waiting, done)
+            done, waiting = done + len(waiting), []
+    yield from _read(model, waiting, done)
 
 
-def _read(model: AdaptedModel, named: Sequence[tuple[str, Scan | ScanRefused]]) -> Iterator[CaseResult]:
+def _read(
+    model: AdaptedModel, named: Sequence[tuple[str, Scan | ScanRefused]], done: int
+) -> Iterator[CaseResult]:
     readings = iter(model.classifier.predict([s for _, s in named if isinstance(s, Scan)]))
-    for name, outcome in named:
+    for number, (name, outcome) in enumerate(named, start=done + 1):
         if isinstance(outcome, ScanRefused):
-            yield CaseResult(name, None, outcome)
+            yield CaseResult(number, name, None, outcome)
         else:
-            yield CaseResult(name, next(readings), None)
+            key, patient = scan_key(outcome), outcome.patient or ""
+            yield CaseResult(number, name, next(readings), None, key, patient)

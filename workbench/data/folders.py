@@ -100,7 +100,10 @@ def read_examples(
         elif first.label == one.label:
             refused.append(
                 ScanRefused(
-                    one.name, f"It is an exact copy of {first.name}.", "It is counted once; remove it."
+                    one.name,
+                    "It is an exact copy of another scan.",
+                    "It is counted once; remove it.",
+                    first.name,
                 )
             )
         else:
@@ -190,7 +193,7 @@ def _decode(item: Item) -> Example | ScanRefused:
     try:
         scan = item.scan(UNKNOWN_MODALITY)
     except ScanRefused as refusal:
-        return ScanRefused(item.name, refusal.reason, refusal.fix)
+        return ScanRefused(item.name, refusal.reason, refusal.fix, refusal.about)
     patient = patient_key(item.patient) if item.patient else scan.patient or scan_key(scan)
     return Example(scan, item.label, patient)
 

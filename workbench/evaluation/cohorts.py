@@ -157,15 +157,13 @@ class _Reader:
             return False
         number, first = self._first[key]
         if first.label == one.label:
-            reason = f"It is an exact copy of {first.name}."
-            self.refused.append(ScanRefused(one.name, reason, "It is counted once."))
+            reason = "It is an exact copy of another scan."
+            self.refused.append(ScanRefused(one.name, reason, "It is counted once.", first.name))
         else:
             self.withdrawn.add(number)
-            reason = (
-                f"It is labelled {one.label!r}, and the same picture ({first.name}) is labelled "
-                f"{first.label!r}."
-            )
-            self.refused.append(ScanRefused(one.name, reason, "Neither is counted; correct the labels."))
+            reason = f"It is labelled {one.label!r}, and the same picture is labelled {first.label!r}."
+            fix = "Neither is counted; correct the labels."
+            self.refused.append(ScanRefused(one.name, reason, fix, first.name))
         return True
 
 

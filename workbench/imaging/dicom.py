@@ -6,7 +6,6 @@ Called by `read`; `series` uses the same parts for many files.
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from pydicom.uid import UID
 
 from workbench.errors import ScanRefused
 from workbench.imaging import geometry, headers
+from workbench.imaging.dicom_terms import MODALITIES, known_body_part
 from workbench.imaging.dicomfile import DicomFile, check_codestreams, open_dicom, quiet, refusing
 from workbench.imaging.frames import in_plane_spacing, plane_of, thickness, volume_plane_of, volumes
 from workbench.imaging.geometry import Plane
@@ -99,10 +99,11 @@ def assemble(
     return Scan(
         pixels=np.ascontiguousarray(pixels),
         units=values.units,
-        modality=modality if re.fullmatch(r"[A-Z]{2,16}", modality) else "OT",
+        # Words of the standard only: whatever else stands there may name somebody, and would be stored.
+        modality=modality if modality in MODALITIES else "OT",
         provenance=Provenance(source, "DICOM", digest, f"{syntax.name}, {bits} bits"),
         value_range=values.value_range,
-        body_part=str(dataset.get("BodyPartExamined") or "").strip().upper(),
+        body_part=known_body_part(str(dataset.get("BodyPartExamined") or "")),
         spacing=spacing,
         affine=affine,
         window=values.window,

@@ -301,9 +301,11 @@ def _check_codec(dataset: FileDataset, source: str) -> None:
             raise ScanRefused(
                 source, f"It is a video ({syntax.name}).", "Export its frames as a multi-frame image."
             ) from error
+        # Named only where it is the standard's: a header may say anything.
+        named = f" ({syntax.name})" if syntax.startswith("1.2.840.10008.") else ""
         raise ScanRefused(
             source,
-            f"Its transfer syntax ({syntax.name}) is not known here.",
+            f"Its transfer syntax{named} is not known here.",
             "Export it as Explicit VR Little Endian.",
         ) from error
     if not decoder.is_available:

@@ -20,6 +20,8 @@ from workbench.errors import WorkbenchError
 
 KEY_BYTES = 32
 SHOWN_DIGITS = 20
+MOST_DAYS = 3650
+_PADDING = " \x00"
 
 
 def patient_key(raw_id: str) -> str:
@@ -31,8 +33,24 @@ def patient_key(raw_id: str) -> str:
     Raises:
         WorkbenchError: the secret can be neither read nor made.
     """
-    digest = hmac.new(_secret(key_file()), raw_id.strip(" \x00").encode(), hashlib.sha256)
+    digest = hmac.new(_secret(key_file()), raw_id.strip(_PADDING).encode(), hashlib.sha256)
     return digest.hexdigest()[:SHOWN_DIGITS]
+
+
+def pseudonym_uid(uid: str) -> str:
+    """Another UID for a UID, always the same one in this installation: ``2.25.`` and 128 bits of HMAC-SHA256.
+
+    ISO/IEC 9834-8 form (PS3.5 B.2), so that references between files go on to hold.
+    """
+    digest = hmac.new(_secret(key_file()), f"uid {uid.strip(_PADDING)}".encode(), hashlib.sha256)
+    return f"2.25.{int.from_bytes(digest.digest()[:16], 'big')}"
+
+
+def shift_days(raw_id: str) -> int:
+    """By how many days all dates of a patient move: 1 to `MOST_DAYS` into the past, the same for all
+    files."""
+    digest = hmac.new(_secret(key_file()), f"days {raw_id.strip(_PADDING)}".encode(), hashlib.sha256)
+    return -(1 + int.from_bytes(digest.digest()[:8], "big") % MOST_DAYS)
 
 
 def key_file() -> Path:

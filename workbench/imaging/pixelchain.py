@@ -19,6 +19,7 @@ from pydicom.pixels.utils import get_expected_length, pixel_array
 from pydicom.sequence import Sequence as DicomSequence
 
 from workbench.errors import ScanRefused
+from workbench.imaging.dicom_terms import VOCABULARY
 from workbench.imaging.limits import check_values
 from workbench.imaging.palette import check_palette
 from workbench.imaging.scan import Finding, Severity, Units
@@ -71,9 +72,11 @@ def decode(dataset: Dataset, source: str) -> Values:
         return _colour(dataset, stored)
     if photometric in GREY and samples == 1:
         return _grey(dataset, stored, photometric == "MONOCHROME1", source)
+    # Named only where it is a word of the standard: a header may say anything.
+    named = photometric if photometric in VOCABULARY else "unknown" if photometric else "missing"
     raise ScanRefused(
         source,
-        f"Photometric interpretation {photometric or 'missing'} with {samples} samples is not read.",
+        f"Photometric interpretation {named} with {samples} samples is not read.",
         "Export it as MONOCHROME2 or RGB.",
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from workbench.imaging.dicomfile import quiet, refusing
 from workbench.imaging.limits import check_file_size, check_values
 from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity, Units
+
+# At its finest level it quotes tags, which may identify a patient, whatever the user set for other loggers.
+logging.getLogger("PIL").setLevel(logging.INFO)
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _ORIENTATION_TAG = 0x0112

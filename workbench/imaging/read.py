@@ -22,6 +22,7 @@ from workbench.imaging.foreign import refuse_foreign
 from workbench.imaging.nifti import has_header, read_nifti
 from workbench.imaging.nrrd import read_nrrd
 from workbench.imaging.options import DEFAULTS, ReadOptions
+from workbench.imaging.quality import checked
 from workbench.imaging.raster import read_raster
 from workbench.imaging.scan import Scan
 from workbench.imaging.series import Group, group_series, read_group
@@ -87,7 +88,7 @@ def read_scan(path: Path, *, name: str | None = None, options: ReadOptions = DEF
         kind = _kind(path, source)
         if kind is Kind.ZIP:
             return _only_scan(path, source, options)
-        return _READERS[kind](path, source, options)
+        return checked(_READERS[kind](path, source, options))
 
 
 def read_scans(
@@ -145,7 +146,7 @@ def _only_scan(path: Path, source: str, options: ReadOptions) -> Scan:
         return result.scans[0]
     if not result.scans and result.refused:
         error = result.refused[0]
-        raise ScanRefused(source, f"Nothing in it could be read. {error.source}: {error.reason}", error.fix)
+        raise ScanRefused(source, f"Nothing in it could be read. {error.reason}", error.fix, error.source)
     reason, fix = _REASONS[Kind.ZIP] if result.scans else ("The zip is empty.", "Zip the scans again.")
     raise ScanRefused(source, reason, fix)
 
@@ -260,7 +261,7 @@ def _read_batch(
             found.append((first, read_group(group, name, counter.advance, options)))
         except ScanRefused as error:
             refused.append(error)
-    scans += [scan for _, scan in sorted(found, key=lambda pair: natural(pair[0]))]
+    scans += [checked(scan) for _, scan in sorted(found, key=lambda pair: natural(pair[0]))]
 
 
 def _group_name(group: Group, first: str, archive: str) -> str:

@@ -18,6 +18,8 @@ class Severity(StrEnum):
 
     INFO = "info"
     WARNING = "warning"
+    ERROR = "error"
+    """The scan is of no use as it stands (a blank image); reserved for what nobody would argue about."""
 
 
 @dataclass(frozen=True, slots=True)

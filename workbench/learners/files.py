@@ -81,6 +81,7 @@ class ClassifierRecord:
             installation that adapted the model refuses to evaluate it on them; see
             `workbench.adaptation.model`.
         choice: one sentence on how the method was chosen, empty where it was given.
+        body_part: that the headers of most of the support's scans name; empty where they name none.
         notice: what it may be used for.
         kind, format: of the file.
     """
@@ -96,6 +97,7 @@ class ClassifierRecord:
     support_patients: tuple[str, ...] = ()
     support_scans: tuple[str, ...] = ()
     choice: str = ""
+    body_part: str = ""
     notice: str = "For research use. Not for diagnostic use."
     kind: str = "classifier"
     format: int = FORMAT
