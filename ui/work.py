@@ -20,7 +20,7 @@ from workbench.data.examples import Example
 from workbench.data.folders import read_examples
 from workbench.errors import ModelFileError, ScanRefused, SupportError
 from workbench.imaging import ReadResult, Recipe, Scan, read_scans
-from workbench.imaging.recipe import recipe_findings
+from workbench.imaging.input_findings import recipe_findings
 from workbench.learners import learners
 from workbench.learners.files import LoadedLearner
 from workbench.weights import DEFAULT

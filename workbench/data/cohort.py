@@ -41,7 +41,8 @@ class Cohort:
     Attributes:
         name: of the dataset.
         classes: class names, in label order.
-        images: uint8 ``(n, size, size, channels)``; memory-mapped and read-only from `load_cohort`. Float32
+        images: uint8 ``(n, size, size, channels)``, or ``(n, depth, size, size, channels)`` by a recipe that
+            reads volumes (`Recipe.shape`); memory-mapped and read-only from `load_cohort`. Float32
             ``(n, d)`` once a frozen network has read them (`workbench.evaluation.memory.prepared`).
         labels: int64 ``(n,)``, indices into `classes`.
         patients: int64 ``(n,)``, patient codes 0, 1, ...; images with identical pixels share one, so that

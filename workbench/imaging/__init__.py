@@ -1,7 +1,8 @@
 """Reading scans: DICOM, NIfTI and raster files; geometry, intensity and findings."""
 
 from workbench.imaging.read import ReadResult, read_scan, read_scans
-from workbench.imaging.recipe import Recipe, recipe_findings
+from workbench.imaging.recipe import Recipe
+from workbench.imaging.input_findings import recipe_findings
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity, Units
 
 __all__ = [

@@ -200,8 +200,13 @@ def sampling_weights(cohorts: Sequence[Cohort], drawn_share: float = 0.3) -> lis
 
 
 def uses_bfloat16(plan: Plan) -> bool:
-    """Whether the run computes in bfloat16 where autocast allows it."""
-    return plan.precision == "bfloat16" or (plan.precision == "auto" and native_bfloat16())
+    """Whether the run computes in bfloat16 where autocast allows it.
+
+    Not of itself for networks of volumes: PyTorch 2.14's gradient of a 3-D convolution in bfloat16 on a CPU
+    now and then holds numbers that are not finite.
+    """
+    volumes = plan.recipe.dims == 3 and not plan.backbone.slices
+    return plan.precision == "bfloat16" or (plan.precision == "auto" and native_bfloat16() and not volumes)
 
 
 def _cohort(name: str, plan: Plan, data: Path | None, progress: bool) -> Cohort:
