@@ -84,6 +84,29 @@ WeightsOption = Annotated[
         help="Name of shipped weights (see `workbench weights`) or a .safetensors file of `workbench train`.",
     ),
 ]
+PoolSlicesOption = Annotated[
+    int,
+    typer.Option(
+        "--pool-slices",
+        min=0,
+        help="Read volumes by this many evenly spaced slices, whose embeddings are averaged, instead of by "
+        "the middle one; for weights that read images.",
+    ),
+]
+SlicesOption = Annotated[
+    str,
+    typer.Option(
+        "--slices", help="Read only these slices of every volume: first:last, counted from 1, both included."
+    ),
+]
+BoxOption = Annotated[
+    str,
+    typer.Option(
+        "--box",
+        help="Read only this box of every slice: rows,columns as 20:80,30:90 (counted from 1) or "
+        "12.5mm:60mm,0mm:45mm.",
+    ),
+]
 DataOption = Annotated[
     Path | None,
     typer.Option(
@@ -98,7 +121,7 @@ def adapt(
         Path,
         typer.Argument(
             help="Labelled scans: a folder with one subfolder per class, or a CSV with the columns "
-            "file, label and (optional) patient."
+            "file, label and (optional) patient, slices, box."
         ),
     ],
     out: Annotated[
@@ -116,6 +139,9 @@ def adapt(
     estimate: Annotated[
         bool, typer.Option(help="Estimate the accuracy by leaving out one patient after the other.")
     ] = True,
+    pool_slices: PoolSlicesOption = 0,
+    slices: SlicesOption = "",
+    box: BoxOption = "",
 ) -> None:
     """Adapt a model to a condition from a few labelled scans of each class.
 
@@ -129,6 +155,7 @@ def adapt(
 
         workbench adapt my_condition/ --out my_condition.safetensors
         workbench adapt labels.csv --out m.safetensors --method linear-probe
+        workbench adapt volumes/ --out m.safetensors --pool-slices 16 --slices 10:40
     """
     from workbench.adaptation.estimate import leave_one_patient_out
     from workbench.adaptation.model import adapt as adapt_to
@@ -136,13 +163,15 @@ def adapt(
     from workbench.cli_output import print_estimate, print_support
     from workbench.data.advice import advice
     from workbench.data.folders import read_examples
+    from workbench.imaging.region import parse_region
 
     if out.suffix != ".safetensors":
         raise typer.BadParameter("the file must end in .safetensors", param_hint="--out")
     check_place(out)
-    loaded = load_weights(weights, method)
+    region = parse_region(slices, box)
+    loaded = load_weights(weights, method, pool_slices)
     with bar("Reading scans", errors) as progress:
-        read = read_examples(support, progress)
+        read = read_examples(support, progress, loaded.learner.recipe, region)
     listed(read.refused, errors)
     for text in advice(read):
         errors.print(text, style="yellow", markup=False, soft_wrap=True)
@@ -170,6 +199,8 @@ def predict(
             help="Weights the model was adapted from, unless they are among those shipped.",
         ),
     ] = None,
+    slices: SlicesOption = "",
+    box: BoxOption = "",
 ) -> None:
     """Read new scans with an adapted model.
 
@@ -185,14 +216,16 @@ def predict(
     from workbench.adaptation.model import load_model
     from workbench.adaptation.predict import read_cases
     from workbench.cli_output import render_cases
+    from workbench.imaging.region import parse_region
 
     if out is not None:
         check_place(out)
+    region = parse_region(slices, box)
     adapted = load_model(model, weights)
     if adapted.record.choice:
         errors.print(adapted.record.choice, markup=False, soft_wrap=True)
     with bar("Reading scans", errors) as progress:
-        cases = tuple(read_cases(adapted, scans, progress))
+        cases = tuple(read_cases(adapted, scans, progress, region))
     text = render_cases(cases, adapted.record.classes, form)
     if out is None:
         sys.stdout.write(text)
@@ -245,6 +278,12 @@ def evaluate(
         bool, typer.Option("--allow-seen", help="Take conditions the weights have seen, and mark them so.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what the cache holds.")] = False,
+    split: Annotated[
+        str, typer.Option(help="Draw episodes from this official split of each dataset (train, val, test).")
+    ] = "",
+    pool_slices: PoolSlicesOption = 0,
+    slices: SlicesOption = "",
+    box: BoxOption = "",
 ) -> None:
     """Measure: methods on episodes of held-out conditions, or one adapted model on a labelled cohort.
 
@@ -262,7 +301,7 @@ def evaluate(
     if (model is None) != (cohort is None):
         raise typer.BadParameter("give both an adapted model and a cohort, or neither")
     if model is not None and cohort is not None:
-        _evaluate_cohort(model, cohort, report or [], weights)
+        _evaluate_cohort(model, cohort, report or [], weights, slices, box)
         return
     from workbench.cli_output import moving_bar, print_rows
     from workbench.data.episodes import EpisodeSpec
@@ -276,10 +315,10 @@ def evaluate(
         check_ending(path)
         check_place(path)
     names = _split(conditions) or planned_conditions(load_learner(find_weights(weights)).record)
-    entrants = contestants(weights, _split(methods), seed)
+    entrants = contestants(weights, _split(methods), seed, pool_slices)
     spec = EpisodeSpec(ways=ways, shots=shots, queries=queries, seed=seed)
     with moving_bar(errors) as progress:
-        rows = compare(entrants, names, spec, episodes, data, allow_seen, fresh, progress)
+        rows = compare(entrants, names, spec, episodes, data, allow_seen, fresh, progress, split)
     print_rows(rows)
     for path in out or []:
         write_rows(rows, path)
@@ -287,18 +326,21 @@ def evaluate(
     print(NOTICE)
 
 
-def _evaluate_cohort(model: Path, cohort: Path, reports: list[Path], weights: str) -> None:
+def _evaluate_cohort(
+    model: Path, cohort: Path, reports: list[Path], weights: str, slices: str, box: str
+) -> None:
     from workbench.adaptation.model import load_model
     from workbench.cli_output import counted, print_performance
     from workbench.evaluation.cohorts import evaluate_cohort
     from workbench.evaluation.report import check_ending, write_report
+    from workbench.imaging.region import parse_region
 
     for path in reports:
         check_ending(path)
         check_place(path)
     adapted = load_model(model, None if weights == "general" else weights)
     with bar("Reading the cohort", errors) as progress:
-        result = evaluate_cohort(adapted, cohort, progress)
+        result = evaluate_cohort(adapted, cohort, progress, parse_region(slices, box))
     listed(result.refused, errors)
     found = result.performance
     print(
@@ -533,11 +575,12 @@ def ui(
         typer.Option("--data-dir", help="Where scans are kept while you work; removed at the end."),
     ] = None,
     weights: WeightsOption = "general",
+    pool_slices: PoolSlicesOption = 0,
 ) -> None:
     """Start the web interface on this machine."""
     from ui.app import launch
 
-    launch(host=host, port=port, weights=weights, data_dir=data_dir)
+    launch(host=host, port=port, weights=weights, data_dir=data_dir, pool_slices=pool_slices)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.adaptation.model import AdaptedModel, other_modality
+from workbench.adaptation.regions import marked
 from workbench.data.folders import iter_scans
 from workbench.errors import ScanRefused
+from workbench.imaging.region import Region
 from workbench.imaging.scan import Scan
 from workbench.learners.reading import CaseReading
 
 _AT_ONCE = 16
 """Scans held before they are read; a reading does not depend on the others."""
+_BYTES = 2**28
+"""Pixels held before they are read: a few volumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ def read_cases(
     model: AdaptedModel,
     paths: Sequence[str | Path],
     progress: Callable[[int, int], None] | None = None,
+    region: Region | None = None,
 ) -> Iterator[CaseResult]:
     """Readings of files, folders and zips, in the order of `workbench.data.folders.iter_scans`.
 
@@ -45,12 +50,16 @@ def read_cases(
         model: reads the scans; those of another modality than it was adapted to are refused.
         paths: what to read.
         progress: called with the number of files done and in all.
+        region: marked on every scan; one that it does not fit is refused.
     """
     waiting: list[tuple[str, Scan | ScanRefused]] = []
     for name, outcome in iter_scans(paths, progress):
         refusal = other_modality(model.record, outcome, name) if isinstance(outcome, Scan) else None
+        if refusal is None and isinstance(outcome, Scan):
+            outcome = marked(model.record, outcome, name, region)
         waiting.append((name, refusal or outcome))
-        if len(waiting) == _AT_ONCE:
+        held = sum(scan.pixels.nbytes for _, scan in waiting if isinstance(scan, Scan))
+        if len(waiting) == _AT_ONCE or held > _BYTES:
             yield from _read(model, waiting)
             waiting = []
     yield from _read(model, waiting)

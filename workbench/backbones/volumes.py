@@ -1,8 +1,8 @@
 """Encoders that read whole volumes: MONAI's ResNet and DenseNet in three dimensions, and plain voxels.
 
 Made as their two-dimensional kin in `monai_nets`: no classification layer, the mean of the last map as
-embedding, and BatchNorm whose statistics `eval()` freezes, or GroupNorm. A volume has many more numbers than an
-image, so the default widths are smaller.
+embedding, and BatchNorm whose statistics `eval()` freezes, or GroupNorm. A volume has many more numbers than
+an image, so the default widths are smaller.
 """
 
 from __future__ import annotations

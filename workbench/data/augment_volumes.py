@@ -1,4 +1,4 @@
-"""Batched augmentation of volumes: what `augment` does to images, as far as it makes sense for a stack of them.
+"""Batched augmentation of volumes: what `augment` does to images, as far as a stack of them allows.
 
 The slices of a volume move and change together. Called by `augment`.
 """
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def augment_volumes(volumes: Tensor, s: Augmentation, generator: torch.Generator | None = None) -> Tensor:
     """One random view of each volume.
 
-    Of the geometry: rotation within the slices, zoom and shift in all three directions, mirrored left to right
-    or not. Of the colour: gain, bias, contrast and gamma, the same for all channels. Noise as for images; blur,
-    shear, stretch and erasing are for images only.
+    Of the geometry: rotation within the slices, zoom and shift in all three directions, mirrored left to
+    right or not. Of the colour: gain, bias, contrast and gamma, the same for all channels. Noise as for
+    images; blur, shear, stretch and erasing are for images only.
 
     Args:
         volumes: uint8 ``(n, depth, size, size, channels)``.

@@ -1,4 +1,4 @@
-"""Walk a user's own labelled scans: class folders, or a CSV with file, label and patient.
+"""Walk a user's own labelled scans: class folders, or a CSV with file, label, patient and marked region.
 
 Called by `cohort.folder_cohort`. Yields the same `Item` as the catalogue's layouts.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.data.items import FileImage, Item
-from workbench.errors import CohortError, ScanRefused
+from workbench.data.items import FileImage, ImageSource, Item
+from workbench.errors import CohortError, RegionError, ScanRefused
 from workbench.imaging.read import read_scans
+from workbench.imaging.recipe import Recipe
+from workbench.imaging.region import Region, parse_region
 from workbench.imaging.scan import Scan
 from workbench.imaging.sniff import Kind, sniff
 
@@ -30,6 +32,18 @@ class ReadImage:
 
 
 @dataclass(frozen=True, slots=True)
+class PartOfImage:
+    """What is kept of a scan: the marked region, and of that no more than the recipe takes."""
+
+    source: ImageSource
+    region: Region | None
+    recipe: Recipe
+
+    def scan(self, name: str, modality: str) -> Scan:  # noqa: D102
+        return _part(self.source.scan(name, modality), self.region, self.recipe)
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedImage:
     """A file that is known to be unreadable."""
 
@@ -39,21 +53,28 @@ class RefusedImage:
         raise self.refusal
 
 
-def labelled_items(place: Path) -> Iterator[Item]:
+def labelled_items(place: Path, recipe: Recipe | None = None, region: Region | None = None) -> Iterator[Item]:
     """Every labelled scan below a folder, or named by a CSV file.
+
+    Args:
+        place: see there.
+        recipe: of a volume, only what it takes is kept; the middle slice where none is given.
+        region: marked on every scan; a table's columns ``slices`` and ``box`` come before it.
 
     Raises:
         CohortError: if there are no class folders, a column is missing, or a file lies outside the folder.
+        RegionError: a cell of a table is no region.
     """
+    taken = recipe or Recipe()
     if place.is_file():
-        yield from _table(place)
+        yield from _table(place, taken, region)
     elif place.is_dir():
-        yield from _folders(place)
+        yield from _folders(place, taken, region)
     else:
         raise CohortError(f"{place.name}: there is no such folder or CSV file.")
 
 
-def _folders(root: Path) -> Iterator[Item]:
+def _folders(root: Path, recipe: Recipe, region: Region | None) -> Iterator[Item]:
     classes = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not classes:
         raise CohortError(
@@ -71,21 +92,34 @@ def _folders(root: Path) -> Iterator[Item]:
                 refusal = ScanRefused(name, "The folder may not be opened.", "Change its permissions.")
                 yield Item(RefusedImage(refusal), one.name, patient, name)
                 continue
-            yield from _read_together(files, one.name, patient, root)
+            yield from _read_together(files, one.name, patient, root, recipe, region)
 
 
-def _read_together(files: Sequence[Path], label: str, patient: str | None, root: Path) -> Iterator[Item]:
+def _read_together(
+    files: Sequence[Path],
+    label: str,
+    patient: str | None,
+    root: Path,
+    recipe: Recipe,
+    region: Region | None,
+) -> Iterator[Item]:
     """Files of one folder: DICOM slices and zips may hold series, the rest stand alone."""
     series = [path for path in files if _may_hold_slices(path)]
     for path in files:
         if path not in series:
             name = path.relative_to(root).as_posix()
-            yield Item(FileImage(path), label, patient, name)
+            yield Item(PartOfImage(FileImage(path), region, recipe), label, patient, name)
     if series:
         folder = series[0].parent.relative_to(root).as_posix()
         result = read_scans(series)
         for scan in result.scans:
-            yield Item(ReadImage(_middle(scan)), label, patient, f"{folder}/{scan.provenance.source}")
+            name = f"{folder}/{scan.provenance.source}"
+            try:
+                # Now, not when its turn comes: the volumes of a whole folder would not fit into memory.
+                source: ImageSource = ReadImage(_part(scan, region, recipe))
+            except ScanRefused as refusal:
+                source = RefusedImage(refusal)
+            yield Item(source, label, patient, name)
         for refusal in result.refused:
             yield Item(RefusedImage(refusal), label, patient, f"{folder}/{refusal.source}")
 
@@ -97,13 +131,12 @@ def _may_hold_slices(path: Path) -> bool:
         return False  # refused with its reason when its turn comes
 
 
-def _middle(scan: Scan) -> Scan:
-    """Only the slice that the recipe takes: the volumes of a whole folder would not fit into memory."""
-    at = scan.pixels.shape[0] // 2
-    return replace(scan, pixels=scan.pixels[at : at + 1].copy())
+def _part(scan: Scan, region: Region | None, recipe: Recipe) -> Scan:
+    """What is kept of a scan; see `PartOfImage`."""
+    return recipe.kept(region.apply(scan) if region is not None else scan)
 
 
-def _table(table: Path) -> Iterator[Item]:
+def _table(table: Path, recipe: Recipe, region: Region | None) -> Iterator[Item]:
     root = table.parent.resolve()
     with table.open(newline="", encoding="utf-8-sig") as file:
         # Spreadsheets write semicolons where the comma is the decimal sign.
@@ -126,4 +159,9 @@ def _table(table: Path) -> Iterator[Item]:
                     f"{table.name}, line {number}: '{name}' lies outside the table's folder. "
                     "Put the table above the scans and name them relative to it."
                 )
-            yield Item(FileImage(path), label, (row.get("patient") or "").strip() or None, name)
+            try:
+                own = parse_region(row.get("slices") or "", row.get("box") or "")
+            except RegionError as error:
+                raise RegionError(f"{table.name}, line {number}: {error}") from error
+            source = PartOfImage(FileImage(path), own or region, recipe)
+            yield Item(source, label, (row.get("patient") or "").strip() or None, name)

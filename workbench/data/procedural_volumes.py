@@ -1,10 +1,10 @@
 """Drawn volumes: what `procedural` does for images, in three dimensions.
 
-Public volumes that may train a shipped encoder are few, and those there are are needed to test it. A *family*
-(bodies, sheets, tubes, organs, textures) holds any number of *classes*, each one draw of the family's
-parameters; volumes of a class differ in pose, in their random content and by a small change of the parameters.
-Each family of shapes makes two conditions: the shapes as masks, and as scans with grey levels, grain and a
-background. Everything is deterministic in the seed and computed in batches. Drawn conditions are only ever trained on.
+Public sets of volumes are few, and they are needed to test an encoder. A *family* (bodies, sheets, tubes,
+organs, textures) holds any number of *classes*, each one draw of the family's parameters; volumes of a class
+differ in pose, in their random content and by a small change of the parameters. Each family of shapes makes two
+conditions: the shapes as masks, and as scans with grey levels, grain and a background. Everything is
+deterministic in the seed and computed in batches. Drawn conditions are only ever trained on.
 """
 
 from __future__ import annotations
@@ -150,7 +150,9 @@ def textures(u: Tensor, g: G, size: int) -> Tensor:
     radius = (fx**2 + (1 + 6 * v[:, 0] ** 2) * fy**2 + (1 + 6 * v[:, 1] ** 2) * fz**2).sqrt() + 0.5
     centre = 2 * 4 ** v[:, 2]
     band = torch.exp(-((radius.log() - centre.log()) ** 2) / (2 * (0.15 + 0.5 * v[:, 3]) ** 2))
-    x = torch.fft.irfftn(noise * (radius ** -(1 + 2 * v[:, 4]) + band), s=(size,) * 3, dim=(1, 2, 3)).flatten(1)
+    x = torch.fft.irfftn(noise * (radius ** -(1 + 2 * v[:, 4]) + band), s=(size,) * 3, dim=(1, 2, 3)).flatten(
+        1
+    )
     x = (x - x.mean(1, keepdim=True)) / (x.std(1, keepdim=True) + 1e-6)
     level, hard = u[:, 5:6] - 0.5, u[:, 6:7] > 0.5
     return torch.where(hard, torch.sigmoid((x - level) * 6), (x / 6 + 0.5).clamp(0, 1))
@@ -220,5 +222,3 @@ def _cohort(number: int, count: int, recipe: Recipe, seed: int, classes: int) ->
         origin=(name,),
         modality="",
     )
-
-

@@ -14,12 +14,15 @@ import numpy as np
 
 from workbench.adaptation.model import AdaptedModel, has_seen, other_modality
 from workbench.data.examples import Example
-from workbench.data.folders import Labelled, iter_examples, pixel_digest
+from workbench.data.folders import Labelled, iter_examples
 from workbench.errors import CohortError, ScanRefused
 from workbench.evaluation.performance import Performance, performance
+from workbench.imaging.digest import copy_digest
+from workbench.imaging.region import Region
 from workbench.learners.files import ClassifierRecord
 
-_AT_ONCE = 32
+_AT_ONCE, _BYTES = 32, 2**28
+"""Scans, and bytes of their pixels, held before they are read: a few volumes."""
 _NAMED = 10
 
 
@@ -60,7 +63,10 @@ class CohortResult:
 
 
 def evaluate_cohort(
-    model: AdaptedModel, cohort: str | Path, progress: Callable[[int, int], None] | None = None
+    model: AdaptedModel,
+    cohort: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+    region: Region | None = None,
 ) -> CohortResult:
     """Read every scan of a labelled cohort and compare with its labels.
 
@@ -68,6 +74,7 @@ def evaluate_cohort(
         model: adapted on other patients.
         cohort: class folders or a CSV; see `workbench.data.folders.read_examples`.
         progress: called with the number of files done and in all.
+        region: marked on every scan that the table marks nothing on.
 
     Exact copies of one class are counted once; of copies labelled differently none is counted. Scans of
     another modality than the model's are left out. Memory does not grow with the number of scans.
@@ -78,7 +85,9 @@ def evaluate_cohort(
     """
     classes = model.record.classes
     reader = _Reader(model)
-    for index, one in enumerate(iter_examples(cohort, progress), start=1):
+    for index, one in enumerate(
+        iter_examples(cohort, progress, model.classifier.learner.recipe, region), start=1
+    ):
         if one.label not in classes:
             raise CohortError(
                 f"{one.name}: its class {one.label!r} is not one of the model's ({', '.join(classes)}). "
@@ -132,7 +141,8 @@ class _Reader:
         if self._is_copy(index, one, example):
             return
         self._waiting.append((index, one.name, example))
-        if len(self._waiting) == _AT_ONCE:
+        held = sum(waiting.scan.pixels.nbytes for _, _, waiting in self._waiting)
+        if len(self._waiting) == _AT_ONCE or held > _BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -145,7 +155,7 @@ class _Reader:
         self._waiting = []
 
     def _is_copy(self, index: int, one: Labelled, example: Example) -> bool:
-        key = pixel_digest(example.scan)
+        key = copy_digest(example.scan)
         if key not in self._first:
             # Without its pixels: a cohort may be larger than memory.
             self._first[key] = (index, Labelled(one.name, one.label, ScanRefused(one.name, "", "")))

@@ -1,8 +1,9 @@
 """Reading scans: DICOM, NIfTI and raster files; geometry, intensity and findings."""
 
+from workbench.imaging.input_findings import recipe_findings
 from workbench.imaging.read import ReadResult, read_scan, read_scans
 from workbench.imaging.recipe import Recipe
-from workbench.imaging.input_findings import recipe_findings
+from workbench.imaging.region import Region, parse_region
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity, Units
 
 __all__ = [
@@ -10,9 +11,11 @@ __all__ = [
     "Provenance",
     "ReadResult",
     "Recipe",
+    "Region",
     "Scan",
     "Severity",
     "Units",
+    "parse_region",
     "read_scan",
     "read_scans",
     "recipe_findings",

@@ -85,5 +85,3 @@ def cubed(planes: Tensor, spacing: Spacing, size: int) -> Tensor:
 
 def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
-
-

@@ -76,16 +76,18 @@ def _cube(scan: Scan, recipe: Recipe) -> tuple[Finding, ...]:
     pixels, spacing = upright(scan)
     slices, rows, columns = pixels.shape[:3]
     filled = extent((slices, rows, columns), spacing or (1.0, 1.0, 1.0), recipe.size)
+    voxel = ""
+    if spacing is not None:
+        longest = max(n * step for n, step in zip((slices, rows, columns), spacing, strict=True))
+        voxel = f", {longest / recipe.size:.2g} mm per voxel"
     found = [
         Finding(
             "volume-resampled",
             Severity.INFO,
             f"The volume of {columns} x {rows} x {slices} voxels was resampled to "
-            f"{' x '.join(map(str, filled[::-1]))} in a cube of {recipe.size}"
-            + (f" ({max(n * s for n, s in zip((slices, rows, columns), spacing, strict=True)) / recipe.size:.2g}"
-               " mm per voxel)." if spacing else "."),
+            f"{' x '.join(map(str, filled[::-1]))} in a cube of {recipe.size}{voxel}.",
         )
-    ]  # fmt: skip
+    ]
     if spacing is None:
         found.append(
             Finding(

@@ -9,7 +9,7 @@ becomes a cube is in `cube`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from workbench.imaging.cube import cubed, upright
+from workbench.imaging.digest import pixel_digest
 from workbench.imaging.scan import Scan, Units
 
 MIN_SIZE, MAX_SIZE = 28, 224
@@ -96,6 +97,17 @@ class Recipe:
         if self.volume == "middle":
             return (slices // 2,)
         return tuple(int((k + 0.5) * slices / self.slices) for k in range(self.slices))
+
+    def kept(self, scan: Scan) -> Scan:
+        """The scan with no more of a volume than `apply` takes, so that many volumes fit into memory.
+
+        ``apply(kept(scan))`` equals ``apply(scan)``.
+        """
+        at = self.positions(len(scan.pixels))
+        if self.volume == "cube" or len(set(at)) == len(scan.pixels):
+            return scan
+        pixels = scan.pixels[list(at)]
+        return replace(scan, pixels=pixels, affine=None, whole=pixel_digest(scan))
 
     def apply(self, scan: Scan) -> npt.NDArray[np.uint8]:
         """Model input of one scan, uint8 of `shape`.

@@ -85,6 +85,8 @@ class Scan:
         patient: pseudonymous patient key (keyed HMAC) or None where the file names no patient.
         provenance: see `Provenance`.
         findings: in the order they were made.
+        whole: digest of all pixels of the scan as it was read, where only a part of it is left; else empty.
+        marked: the part that a person marked, in words (`workbench.imaging.region`); empty where none was.
     """
 
     pixels: npt.NDArray[np.float32]
@@ -98,6 +100,8 @@ class Scan:
     window: tuple[float, float] | None = None
     patient: str | None = None
     findings: tuple[Finding, ...] = field(default=())
+    whole: str = ""
+    marked: str = ""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.shape[-1] not in (1, 3) or 0 in self.pixels.shape:

@@ -28,8 +28,8 @@ from workbench.backbones import BackboneSpec, build
 from workbench.data.examples import Features, Support
 from workbench.data.pool import LabelledBatch, MetaBatch
 from workbench.errors import PlanError, TrainingError
-from workbench.imaging.recipe import Recipe
 from workbench.imaging.input_findings import recipe_findings
+from workbench.imaging.recipe import Recipe
 from workbench.imaging.scan import Finding, Scan
 from workbench.learners.reading import Neighbour, Reading
 

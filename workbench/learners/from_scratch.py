@@ -64,7 +64,7 @@ def moved(images: Tensor, generator: torch.Generator) -> Tensor:
     """Each image mirrored left to right or not, and shifted; what leaves on one side enters on the other.
 
     Args:
-        images: ``(n, channels, h, w)``, or volumes ``(n, channels, depth, h, w)``, whose slices move together.
+        images: ``(n, channels, h, w)``, or volumes ``(n, channels, depth, h, w)``: slices move together.
         generator: of the random numbers.
     """
     if images.ndim == 5:
@@ -150,7 +150,7 @@ class FromScratch(Learner):
         return False
 
     def features(self, images: Tensor) -> Tensor:
-        """Uint8 images averaged down to ``(n, side, side, channels)``, volumes to that in three directions."""
+        """Uint8 images averaged to ``(n, side, side, channels)``, volumes to a side in three directions."""
         dims = self.recipe.dims
         if images.shape[1 : 1 + dims] == (self.side,) * dims:
             return images

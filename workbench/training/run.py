@@ -202,7 +202,7 @@ def sampling_weights(cohorts: Sequence[Cohort], drawn_share: float = 0.3) -> lis
 def uses_bfloat16(plan: Plan) -> bool:
     """Whether the run computes in bfloat16 where autocast allows it.
 
-    Not of itself for networks of volumes: PyTorch 2.14's gradient of a 3-D convolution in bfloat16 on a CPU
+    Not of itself for networks of volumes: PyTorch 2.13's gradient of a 3-D convolution in bfloat16 on a CPU
     now and then holds numbers that are not finite.
     """
     volumes = plan.recipe.dims == 3 and not plan.backbone.slices
