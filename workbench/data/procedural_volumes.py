@@ -2,8 +2,8 @@
 
 Public sets of volumes are few, and they are needed to test an encoder. A *family* (bodies, sheets, tubes,
 organs, textures) holds any number of *classes*, each one draw of the family's parameters; volumes of a class
-differ in pose, in their random content and by a small change of the parameters. Each family of shapes makes two
-conditions: the shapes as masks, and as scans with grey levels, grain and a background. Everything is
+differ in pose, in their random content and by a small change of the parameters. Each family of shapes makes
+two conditions: the shapes as masks, and as scans with grey levels, grain and a background. Everything is
 deterministic in the seed and computed in batches. Drawn conditions are only ever trained on.
 """
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from workbench.backbones import BackboneSpec
+from workbench.backbones.raw_pixels import raw_backbone
 from workbench.data.pool import Pool
 from workbench.data.procedural import procedural_cohorts
 from workbench.errors import PlanError
@@ -81,8 +82,7 @@ def contestants(
     found = [_trained(weights, name, pooled_slices) for name in chosen]
     base = (found[0] if found else _trained(weights, None, pooled_slices)).learner
     if PIXELS in methods:
-        name = "raw-voxels" if base.recipe.dims == 3 else "raw-pixels"
-        spec = replace(base.spec, name=name, width=0, slices="", config="")
+        spec = replace(base.spec, name=raw_backbone(base.recipe.dims), width=0, slices="", config="")
         found += [fresh(PIXELS, one, {}, spec, base.recipe, seed) for one in PIXEL_METHODS]
     if UNTRAINED in methods:
         # A starting point for an inner loop that was never meta-trained is no baseline.

@@ -96,7 +96,7 @@ class SmallNetwork(Backbone):
         self.dims = dims
         layers = [(channels, width), *[(width, width)] * (_LAYERS - 1)]
         self.weights = nn.ParameterList(torch.randn(n, m, *[3] * dims) for m, n in layers)
-        self.gains = nn.ParameterList(torch.ones(n, 1, 1, 1) for _, n in layers)
+        self.gains = nn.ParameterList(torch.ones(n, *[1] * (dims + 1)) for _, n in layers)
         self.biases = nn.ParameterList(torch.zeros(n) for _, n in layers)
         for _ in layers:
             side = -(-side // 2)
