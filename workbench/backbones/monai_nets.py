@@ -105,7 +105,7 @@ def _densenet121(spec: BackboneSpec) -> Backbone:
     network = DenseNet(2, spec.channels, 2, init, growth, blocks, norm=norm_of(spec))
     # MONAI's head is relu, pool, flatten and the linear layer; all but the last are the embedding.
     head = network.class_layers
-    dim = _last_width(head)
+    dim = last_width(head)
     head[-1] = nn.Identity()
     return Pooled(network, dim)
 
@@ -140,7 +140,8 @@ def _vit_tiny(spec: BackboneSpec) -> Backbone:
     return ViTTokens(network, hidden)
 
 
-def _last_width(head: nn.Sequential) -> int:
+def last_width(head: nn.Sequential) -> int:
+    """Length of what the last layer of a classification head is given."""
     last = head[-1]
     assert isinstance(last, nn.Linear)
     return last.in_features

@@ -49,7 +49,8 @@ class MultiScaleVolume(Backbone):
             found.append(pooled(maps))
         found.append(F.adaptive_avg_pool3d(volumes.float(), GRID).flatten(1))
         scaled = [F.normalize(norm(part), dim=1) for norm, part in zip(self.standardise, found, strict=True)]
-        return torch.cat(scaled, dim=1) / len(scaled) ** 0.5
+        embeddings: Tensor = torch.cat(scaled, dim=1) / len(scaled) ** 0.5
+        return embeddings
 
 
 @register("multiscale-resnet10-3d")

@@ -44,7 +44,8 @@ class Attention(nn.Module):
         """``(n, slices, 1)``, adding up to 1 over the slices, from ``(n, slices, dim)``."""
         h = embeddings * self.stretch
         scores = self.score(torch.tanh(self.value(h)) * torch.sigmoid(self.gate(h)))
-        return torch.softmax(scores, dim=1)
+        weights: Tensor = torch.softmax(scores, dim=1)
+        return weights
 
 
 class Slicewise(Backbone):
@@ -76,7 +77,7 @@ class Slicewise(Backbone):
         count, channels, slices, rows, columns = volumes.shape
         # In the recipe's memory order the slices of a volume follow each other: this copies nothing.
         images = volumes.permute(0, 2, 1, 3, 4).reshape(count * slices, channels, rows, columns)
-        embeddings = cast(Tensor, self.network(images)).unflatten(0, (count, slices))
+        embeddings = cast(Tensor, self.network(images)).view(count, slices, self.dim)
         if self.attention is None:
             return embeddings.mean(dim=1)
         weighted: Tensor = (self.attention(embeddings) * embeddings).sum(dim=1)

@@ -12,7 +12,7 @@ from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workbench.backbones.monai_nets import norm_of
+from workbench.backbones.monai_nets import last_width, norm_of
 from workbench.backbones.registry import register
 from workbench.backbones.spec import Backbone, BackboneSpec
 
@@ -93,7 +93,7 @@ def _densenet121(spec: BackboneSpec) -> Backbone:
     init = spec.width or 32
     network = DenseNet(3, spec.channels, 2, init, init // 2, (6, 12, 24, 16), norm=norm_of(spec))
     head = network.class_layers
-    dim = int(head[-1].in_features)
+    dim = last_width(head)
     head[-1] = nn.Identity()
     return PooledVolume(network, dim)
 

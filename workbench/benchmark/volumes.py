@@ -209,8 +209,8 @@ def _rows(
         if compared is not None and label != plan.reference and _same_episodes(compared[1], cohort):
             gain = paired_difference(scores[:, 2], compared[0][:, 2])
         seen = entrant.record is not None and why_seen(entrant.record, plan.condition) is not None
-        figures = [mean_interval(scores[:, k], bounds=(0.0, 1.0)) for k in (1, 2, 3)]
-        rows.append(VolumeRow(label, entrant.learner.name, seen, *figures, gain))
+        accuracy, balanced, auroc = (mean_interval(scores[:, k], bounds=(0.0, 1.0)) for k in (1, 2, 3))
+        rows.append(VolumeRow(label, entrant.learner.name, seen, accuracy, balanced, auroc, gain))
     return tuple(rows)
 
 

@@ -117,8 +117,8 @@ def _read_together(
             try:
                 # Now, not when its turn comes: the volumes of a whole folder would not fit into memory.
                 source: ImageSource = ReadImage(_part(scan, region, recipe))
-            except ScanRefused as refusal:
-                source = RefusedImage(refusal)
+            except ScanRefused as error:
+                source = RefusedImage(error)
             yield Item(source, label, patient, name)
         for refusal in result.refused:
             yield Item(RefusedImage(refusal), label, patient, f"{folder}/{refusal.source}")

@@ -68,7 +68,8 @@ def moved(images: Tensor, generator: torch.Generator) -> Tensor:
         generator: of the random numbers.
     """
     if images.ndim == 5:
-        return moved(images.flatten(1, 2), generator).unflatten(1, images.shape[1:3])
+        flat = moved(images.flatten(1, 2), generator)
+        return flat.reshape(images.shape)
     count, _, height, width = images.shape
     down = torch.randint(-(height // _REACH), height // _REACH + 1, (count, 1), generator=generator)
     right = torch.randint(-(width // _REACH), width // _REACH + 1, (count, 1), generator=generator)
