@@ -77,7 +77,7 @@ class Slicewise(Backbone):
         count, channels, slices, rows, columns = volumes.shape
         # In the recipe's memory order the slices of a volume follow each other: this copies nothing.
         images = volumes.permute(0, 2, 1, 3, 4).reshape(count * slices, channels, rows, columns)
-        embeddings = cast(Tensor, self.network(images)).view(count, slices, self.dim)
+        embeddings = cast(Tensor, self.network(images)).reshape(count, slices, self.dim)
         if self.attention is None:
             return embeddings.mean(dim=1)
         weighted: Tensor = (self.attention(embeddings) * embeddings).sum(dim=1)
