@@ -249,7 +249,7 @@ class Page:
         yield {**self.show(session), self.condition.demo: gr.Button(interactive=True), said: ""}
 
     def _label(self, index: int, session: Session, files: object, slices: str, box: str) -> Iterator[Updates]:
-        yield {self.scans.drops[index]: None}
+        yield {self.scans.drops[index]: None, self.notice: ""}
         own = work.take_uploads(session, _paths(files))
         task = partial(
             work.label_files, session, self._engine, index, own, region=work.region(own, slices, box)

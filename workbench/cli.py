@@ -339,8 +339,14 @@ def _evaluate_cohort(
         check_ending(path)
         check_place(path)
     adapted = load_model(model, None if weights == "general" else weights)
+    region = parse_region(slices, box)
+    if adapted.record.region and region is None and cohort.is_dir():
+        said = (
+            f"The model was adapted to marked parts of scans ({adapted.record.region}); these are read whole."
+        )
+        errors.print(said, style="yellow", markup=False, soft_wrap=True)
     with bar("Reading the cohort", errors) as progress:
-        result = evaluate_cohort(adapted, cohort, progress, parse_region(slices, box))
+        result = evaluate_cohort(adapted, cohort, progress, region)
     listed(result.refused, errors)
     found = result.performance
     print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from workbench.learners.files import (
     save_classifier,
     save_learner,
 )
+from workbench.training.plan import parse_plan
+from workbench.training.run import train
 
 METHODS = sorted(learners())
 
@@ -90,6 +93,37 @@ def test_an_encoder_and_a_recipe_that_do_not_fit_say_what_to_change() -> None:
     solid = BackboneSpec("resnet10-3d", channels=1, size=28, width=8)
     with pytest.raises(PlanError, match=r"reads volumes.*slices or cube"):
         create("prototypical", solid, images)
+
+
+def test_training_attention_starts_from_an_encoder_of_images(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    flat = BackboneSpec("conv4", channels=1, size=28, width=8)
+    torch.manual_seed(0)
+    save_learner(first := create("prototypical", flat, Recipe(28, 1)), path, describe(first))
+    values = {
+        "name": "attention",
+        "method": {"name": "prototypical"},
+        "backbone": {"name": "conv4", "channels": 1, "size": 28, "width": 8, "slices": "attention"},
+        "recipe": {"size": 28, "channels": 1, "volume": "slices", "slices": 3},
+        "start": "images",
+        "data": {"meta_train": ["adrenalmnist3d"]},
+        "episodes": {"ways": 2, "shots": 1, "queries": 1},
+        "batch": 1,
+        "steps": 1,
+        "optimisation": {"learning_rate": 1e-12, "weight_decay": 0.0},
+        "augmentation": None,
+    }
+    cohort = striped_volumes(way=2)
+    cohort = replace(cohort, images=cohort.images[:, ::10])
+    weights = train(
+        parse_plan(values, "test"), tmp_path / "run", progress=False, start=path, conditions=[cohort]
+    )
+    learner = load_learner(weights).learner
+    assert learner.recipe.shape == (3, 28, 28, 1)
+    expected = first.backbone.state_dict()["blocks.0.0.weight"]
+    torch.testing.assert_close(
+        learner.backbone.state_dict()["network.blocks.0.0.weight"], expected, atol=1e-3, rtol=1e-2
+    )
 
 
 def test_weights_made_for_images_read_volumes_by_pooled_slices(tmp_path: Path) -> None:

@@ -238,16 +238,18 @@ def _initial(plan: Plan, training: Sequence[Cohort], start: Path | None) -> Lear
 
 
 def _start_from(learner: Learner, source: Learner, plan: Plan) -> None:
-    """Copy a backbone: the whole of it, or the frozen network under a fresh neck.
+    """Copy a backbone: the whole of it, the frozen network under a fresh neck, or the encoder of slices.
 
     Networks that differ only in when their normaliser takes statistics exchange everything but those.
     """
     have, want = source.spec, plan.backbone
+    values = dict(source.backbone.state_dict())
+    if want.slices and not have.slices and not have.neck:
+        have = replace(have, slices=want.slices)
+        values = {f"network.{n}": v for n, v in values.items()}
     if want.neck and not have.neck:
         have = replace(have, neck=want.neck)
-        values = {f"trunk.{n}": v for n, v in source.backbone.state_dict().items()}
-    else:
-        values = dict(source.backbone.state_dict())
+        values = {f"trunk.{n}": v for n, v in values.items()}
     batch = {"batch", "transductive"}
     if {have.normaliser, want.normaliser} == batch:
         have = replace(have, normaliser=want.normaliser)
