@@ -205,13 +205,14 @@ def test_adrenalmnist3d_is_a_cohort_of_volumes(shared: Path, tmp_path: Path, pix
         only_split(cohort, "held-out")
 
 
+@pytest.mark.parametrize("weights", [("--pool-slices", "8"), ("--weights", "volumes")], ids=" ".join)
 def test_five_and_five_adrenal_glands_by_command(
-    tmp_path: Path, adrenals: dict[str, list[npt.NDArray[np.uint8]]]
+    tmp_path: Path, adrenals: dict[str, list[npt.NDArray[np.uint8]]], weights: tuple[str, str]
 ) -> None:
-    """The shipped weights, by pooled slices."""
+    """The shipped weights: for images, by pooled slices; and for volumes."""
     support, cohort = _write(tmp_path / "s", adrenals, 0, 5), _write(tmp_path / "c", adrenals, 5, 8)
     model = tmp_path / "m.safetensors"
-    done = run("adapt", support, "--out", model, "--pool-slices", 8)
+    done = run("adapt", support, "--out", model, *weights)
     assert done.exit_code == 0, done.output
     assert read_classifier_record(model).shots == (5, 5)
     found = run("evaluate", model, cohort)
@@ -219,13 +220,13 @@ def test_five_and_five_adrenal_glands_by_command(
     assert "6 patients, 6 scans read" in found.output
 
 
-@pytest.mark.parametrize("pool", [0, 8], ids=["voxels", "general, 8 slices"])
+@pytest.mark.parametrize("pool", [0, 8], ids=["volumes", "general, 8 slices"])
 def test_five_and_five_adrenal_glands_on_the_page(
-    tmp_path: Path, voxels: Path, adrenals: dict[str, list[npt.NDArray[np.uint8]]], pool: int
+    tmp_path: Path, adrenals: dict[str, list[npt.NDArray[np.uint8]]], pool: int
 ) -> None:
     """What the page's buttons do: label, adapt, read, by both kinds of encoder; marked slices included."""
     sessions = Sessions(tmp_path / "sessions")
-    session, engine = sessions.new(), Engine("general", pool) if pool else Engine(voxels)
+    session, engine = sessions.new(), Engine("general", pool) if pool else Engine("volumes")
     region = Region((3, 26))
 
     def report(done: int, total: int) -> None: ...

@@ -88,6 +88,12 @@ class VolumesPlan(_Part):
     reference: str
     rows: tuple[Entry, ...]
 
+    @model_validator(mode="after")
+    def _has_reference(self) -> VolumesPlan:
+        if self.reference not in [row.label for row in self.rows]:
+            raise ValueError(f"no row is called {self.reference!r}, the reference")
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeRow:
@@ -150,7 +156,7 @@ def run_volumes(
         progress: see `Progress`.
 
     Raises:
-        PlanError: a plan contradicts itself, or the reference is not among the rows.
+        PlanError: a training plan contradicts itself.
         FetchError: a dataset is not on this machine.
     """
     made = {
@@ -192,7 +198,9 @@ def _entrants(entry: Entry, plan: VolumesPlan, made: dict[str, Path]) -> list[tu
         weights = made.get(entry.weights, entry.weights)
         found = list(contestants(weights, names, plan.seed, entry.pooled_slices))
     how = entry.label.partition(", ")[2]
-    called = {PIXELS: f"raw values, {how}", UNTRAINED: f"untrained, {how}"}
+    called = {PIXELS: f"raw values, {how}"}
+    if entry.weights:
+        called[UNTRAINED] = f"untrained, {how}"
     return [(called.get(one.encoder, entry.label), one) for one in found]
 
 
@@ -200,8 +208,6 @@ def _rows(
     plan: VolumesPlan, tables: Sequence[tuple[str, Contestant, Values, Cohort]]
 ) -> tuple[VolumeRow, ...]:
     references = {c.learner.name: (v, cohort) for label, c, v, cohort in tables if label == plan.reference}
-    if not references:
-        raise PlanError(f"{plan.name}: reference: no row is called {plan.reference!r}.")
     rows = []
     for label, entrant, scores, cohort in tables:
         compared = references.get(entrant.learner.name)
