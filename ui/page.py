@@ -248,7 +248,9 @@ class Page:
         session.step = 2
         yield {**self.show(session), self.condition.demo: gr.Button(interactive=True), said: ""}
 
-    def _label(self, index: int, session: Session, files: object, slices: str, box: str) -> Iterator[Updates]:
+    def _label(
+        self, index: int, session: Session, files: object, slices: str | None, box: str | None
+    ) -> Iterator[Updates]:
         yield {self.scans.drops[index]: None, self.notice: ""}
         own = work.take_uploads(session, _paths(files))
         task = partial(
@@ -279,7 +281,9 @@ class Page:
                 yield {view.said: said, view.adapt: gr.Button(interactive=False)}
         yield self.show(session)
 
-    def _read(self, session: Session, files: object, slices: str, box: str) -> Iterator[Updates]:
+    def _read(
+        self, session: Session, files: object, slices: str | None, box: str | None
+    ) -> Iterator[Updates]:
         yield {self.read.drop: None}
         own = work.take_uploads(session, _paths(files))
         task = partial(work.read_new, session, own, region=work.region(own, slices, box))

@@ -117,14 +117,16 @@ def take_uploads(session: Session, paths: Sequence[str]) -> dict[Path, str]:
     return taken
 
 
-def region(files: dict[Path, str], slices: str, box: str) -> Region | None:
+def region(files: dict[Path, str], slices: str | None, box: str | None) -> Region | None:
     """The part of uploaded scans that was marked for them; None for the whole of them.
+
+    A field that was never touched holds None.
 
     Raises:
         RegionError: it cannot be read; the files are removed, since nothing will read them.
     """
     try:
-        return parse_region(slices, box)
+        return parse_region(slices or "", box or "")
     except RegionError:
         for path in files:
             path.unlink(missing_ok=True)
