@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,23 @@ def striped_cohort(
         origin=(name,),
         modality="OT",
     )
+
+
+def striped_volumes(way: int = 3, patients: int = 8, seed: int = 0) -> Cohort:
+    """Noise with one bright plate whose height tells the class, as cubes of `SIZE`."""
+    flat = striped_cohort("plates", way, patients, channels=1, seed=seed)
+    rng = np.random.default_rng(seed + 1)
+    images = np.repeat(flat.images[:, None], SIZE, axis=1)
+    images = images // 2 + rng.integers(0, 60, images.shape).astype(np.uint8)
+    return replace(flat, images=images)
+
+
+def volume_learner(method: str, slices: bool, options: Mapping[str, Any] | None = None) -> Learner:
+    """A freshly initialised learner for cubes of `SIZE`: a small 3-D encoder, or Conv-4 over the slices."""
+    spec = BackboneSpec("conv4" if slices else "resnet10-3d", channels=1, size=SIZE, width=8)
+    if slices:
+        spec = replace(spec, slices="attention")
+    return create(method, spec, Recipe(size=SIZE, channels=1, volume="cube"), None, options)
 
 
 def tiny_learner(

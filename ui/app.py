@@ -53,18 +53,21 @@ class Site:
         _remove(self.sessions, self.folder)
 
 
-def build(weights: str | Path = DEFAULT, port: int = 7860, data_dir: Path | None = None) -> Site:
+def build(
+    weights: str | Path = DEFAULT, port: int = 7860, data_dir: Path | None = None, pool_slices: int = 0
+) -> Site:
     """The whole application, not yet served.
 
     Args:
         weights: a shipped name, or a learner file.
         port: that it will be served on; part of the cookie's name.
         data_dir: where the run's private folder is made; the system's temporary folder by default.
+        pool_slices: see `Engine`.
 
     Raises:
         ModelFileError: there are no such weights, or the file is damaged.
     """
-    engine = Engine(weights)
+    engine = Engine(weights, pool_slices)
     if data_dir is not None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = _private_folder(data_dir)
@@ -112,6 +115,7 @@ def launch(
     port: int = 7860,
     weights: str | Path = DEFAULT,
     data_dir: Path | None = None,
+    pool_slices: int = 0,
 ) -> None:
     """Serve the page until interrupted, and print its address.
 

@@ -183,7 +183,8 @@ class Page:
 
         for index in range(MAX_CLASSES):
             drop = scans.drops[index]
-            self._on_slow(drop.upload, partial(self._label, index), [drop], files=True)
+            inputs = [drop, *scans.regions[index]]
+            self._on_slow(drop.upload, partial(self._label, index), inputs, files=True)
             self._on_html(scans.heads[index], self._edit_tray)
             self._on_html(scans.trays[index], self._edit_tray)
         self._on(scans.forward.click, partial(self._step, 2))
@@ -191,7 +192,7 @@ class Page:
         self._on_slow(adapt.adapt.click, self._adapt, [adapt.method])
         self._on(adapt.forward.click, partial(self._step, 3))
 
-        self._on_slow(read.drop.upload, self._read, [read.drop], files=True)
+        self._on_slow(read.drop.upload, self._read, [read.drop, *read.region], files=True)
         self._on_slow(read.offer.click, self._read_offered)
         self._on_html(read.worklist, self._select)
         self._on_html(read.reading, self._compare)
@@ -247,10 +248,13 @@ class Page:
         session.step = 2
         yield {**self.show(session), self.condition.demo: gr.Button(interactive=True), said: ""}
 
-    def _label(self, index: int, session: Session, files: object) -> Iterator[Updates]:
-        yield {self.scans.drops[index]: None}
+    def _label(
+        self, index: int, session: Session, files: object, slices: str | None, box: str | None
+    ) -> Iterator[Updates]:
+        yield {self.scans.drops[index]: None, self.notice: ""}
+        own = work.take_uploads(session, _paths(files))
         task = partial(
-            work.label_files, session, self._engine, index, work.take_uploads(session, _paths(files))
+            work.label_files, session, self._engine, index, own, region=work.region(own, slices, box)
         )
         for event in watch(task):
             if not isinstance(event, Done):
@@ -277,11 +281,13 @@ class Page:
                 yield {view.said: said, view.adapt: gr.Button(interactive=False)}
         yield self.show(session)
 
-    def _read(self, session: Session, files: object) -> Iterator[Updates]:
+    def _read(
+        self, session: Session, files: object, slices: str | None, box: str | None
+    ) -> Iterator[Updates]:
         yield {self.read.drop: None}
-        yield from self._reading(
-            session, partial(work.read_new, session, work.take_uploads(session, _paths(files)))
-        )
+        own = work.take_uploads(session, _paths(files))
+        task = partial(work.read_new, session, own, region=work.region(own, slices, box))
+        yield from self._reading(session, task)
 
     def _read_offered(self, session: Session) -> Iterator[Updates]:
         yield {self.read.offer: gr.Button(visible=False)}

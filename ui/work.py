@@ -16,14 +16,16 @@ from ui.progress import Report
 from ui.render.pictures import thumbnail_uri
 from ui.session import MAX_CLASSES, MIN_CLASSES, Adapted, Case, HeldScan, Session, Tray
 from workbench.adaptation import model as models
+from workbench.adaptation import regions
 from workbench.adaptation.estimate import leave_one_patient_out
 from workbench.adaptation.similar import embedding_findings
 from workbench.data.examples import Example
 from workbench.data.folders import read_examples
 from workbench.data.quality import set_findings
-from workbench.errors import ModelFileError, ScanRefused, SupportError
-from workbench.imaging import ReadResult, Recipe, Scan, read_scans
-from workbench.imaging.recipe import recipe_findings
+from workbench.errors import ModelFileError, RegionError, ScanRefused, SupportError
+from workbench.imaging import ReadResult, Recipe, Region, Scan, parse_region, read_scans
+from workbench.imaging.digest import copy_digest, pixel_digest
+from workbench.imaging.input_findings import recipe_findings
 from workbench.learners import learners
 from workbench.learners.files import LoadedLearner
 from workbench.weights import DEFAULT
@@ -38,16 +40,19 @@ class Engine:
 
     Args:
         weights: a shipped name, or a learner file.
+        pool_slices: how many slices of a volume an encoder of images reads; 0 for the middle one.
 
     Raises:
         ModelFileError: there are no such weights, or the file is damaged.
+        PlanError: slices to be pooled by weights that read volumes already.
     """
 
-    def __init__(self, weights: str | Path = DEFAULT) -> None:
+    def __init__(self, weights: str | Path = DEFAULT, pool_slices: int = 0) -> None:
         self._weights = weights
+        self._pool_slices = pool_slices
         self._loaded: dict[str, LoadedLearner] = {}
         self._lock = threading.Lock()
-        own = models.load_weights(weights)
+        own = models.load_weights(weights, pooled_slices=pool_slices)
         self.record = own.record
         self.default_method = own.record.method
         self._loaded[self.default_method] = own
@@ -62,7 +67,7 @@ class Engine:
         """The learner of a method, on these weights or the method's own variant of them."""
         with self._lock:
             if method not in self._loaded:
-                self._loaded[method] = models.load_weights(self._weights, method)
+                self._loaded[method] = models.load_weights(self._weights, method, self._pool_slices)
             return self._loaded[method]
 
 
@@ -114,20 +119,52 @@ def take_uploads(session: Session, paths: Sequence[str]) -> dict[Path, str]:
     return taken
 
 
-def label_files(session: Session, engine: Engine, index: int, files: dict[Path, str], report: Report) -> None:
-    """Read files into a class's tray; refused ones are listed, and the others go on."""
-    result = _read(files, report)
+def region(files: dict[Path, str], slices: str | None, box: str | None) -> Region | None:
+    """The part of uploaded scans that was marked for them; None for the whole of them.
+
+    A field that was never touched holds None.
+
+    Raises:
+        RegionError: it cannot be read; the files are removed, since nothing will read them.
+    """
+    try:
+        return parse_region(slices or "", box or "")
+    except RegionError:
+        for path in files:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def label_files(
+    session: Session,
+    engine: Engine,
+    index: int,
+    files: dict[Path, str],
+    report: Report,
+    region: Region | None = None,
+) -> None:
+    """Read files into a class's tray; refused ones are listed, and the others go on.
+
+    Args:
+        session, engine: whose tray, and for which weights.
+        index: of the class.
+        files: the session's own copies, and what the user calls them.
+        report: progress.
+        region: the part of these scans that matters; None for the whole of them.
+    """
+    result = _marked(_read(files, report), region)
     with session.lock:
         if index >= len(session.trays):
             return
         tray = session.trays[index]
         tray.refused += result.refused
-        first = {held.identity: (held, tray.name) for tray in session.trays for held in tray.scans}
+        first = {copy_digest(held.scan): (held, tray.name) for tray in session.trays for held in tray.scans}
         for held in (_hold(session, engine.record.recipe, scan) for scan in result.scans):
-            if held.identity in first:
-                tray.refused.append(_copy_of(*first[held.identity], held, tray.name))
+            digest = copy_digest(held.scan)
+            if digest in first:
+                tray.refused.append(_copy_of(*first[digest], held, tray.name))
                 continue
-            first[held.identity] = (held, tray.name)
+            first[digest] = (held, tray.name)
             tray.scans.append(held)
         if result.scans:
             session.outdate()
@@ -196,8 +233,14 @@ def adapt(session: Session, engine: Engine, method: str, report: Report) -> None
         session.selected = 0
 
 
-def read_new(session: Session, files: dict[Path, str], report: Report) -> None:
+def read_new(session: Session, files: dict[Path, str], report: Report, region: Region | None = None) -> None:
     """Read new scans with the adapted classifier, each on its own; refused files are listed.
+
+    Args:
+        session: whose classifier reads.
+        files: the session's own copies, and what the user calls them.
+        report: progress.
+        region: the part of these scans that matters; None for the whole of them.
 
     Raises:
         SupportError: nothing has been adapted yet.
@@ -205,8 +248,10 @@ def read_new(session: Session, files: dict[Path, str], report: Report) -> None:
     adapted = session.adapted
     if adapted is None:
         raise SupportError("Adapt to the labelled scans first.")
-    result = _read(files, report)
+    result = _marked(_read(files, report), region)
     fitting, refused = _fitting(adapted, result.scans, result.scans)
+    told = [regions.marked(adapted.model.record, scan, scan.provenance.source) for scan in fitting]
+    fitting = [scan for scan in told if isinstance(scan, Scan)]
     recipe = adapted.model.classifier.learner.recipe
     cases = _cases([_hold(session, recipe, scan) for scan in fitting], adapted)
     with session.lock:
@@ -295,8 +340,23 @@ def _compare(session: Session) -> None:
         tray.scans = [replace(held, beside=next(found)) for held in tray.scans]
 
 
+def _marked(result: ReadResult, region: Region | None) -> ReadResult:
+    """The marked part of each scan; those that it does not fit are refused."""
+    if region is None:
+        return result
+    scans: list[Scan] = []
+    refused = list(result.refused)
+    for scan in result.scans:
+        try:
+            scans.append(region.apply(scan))
+        except ScanRefused as refusal:
+            refused.append(refusal)
+    return ReadResult(tuple(scans), tuple(refused))
+
+
 def _hold(session: Session, recipe: Recipe, scan: Scan) -> HeldScan:
     # A scan whose file names no patient counts as a patient of its own; copies share it.
+    scan = replace(scan, whole=pixel_digest(scan))  # not computed again from the mapped file
     identity = models.scan_key(scan)
     findings = scan.findings + recipe_findings(scan, recipe)
     return HeldScan(

@@ -29,6 +29,7 @@ def load(
     weights: str | Path = "general",
     method: str | None = None,
     options: Mapping[str, object] | None = None,
+    pooled_slices: int = 0,
 ) -> Learner:
     """A meta-trained learner, ready to `adapt`.
 
@@ -37,16 +38,18 @@ def load(
         method: name of a learner, e.g. ``linear-probe``. If None, ``auto`` on the shipped ``general``, and
             the method it was trained with for other weights.
         options: settings of the method that replace the stored or default ones.
+        pooled_slices: how many slices of a volume weights made for images read, whose embeddings are
+            averaged; 0 for what the weights were made for.
 
     Raises:
         ModelFileError: there are no such weights, or the file is damaged.
-        PlanError: for an unknown method or option.
+        PlanError: for an unknown method or option, or pooled slices of weights that read volumes already.
     """
     from workbench.learners.files import load_learner
     from workbench.weights import default_method, find_weights
 
     method = default_method(weights, method)
-    return load_learner(find_weights(weights, method), method, options).learner
+    return load_learner(find_weights(weights, method), method, options, pooled_slices).learner
 
 
 def read_support(path: str | Path, learner: Learner) -> Support:
@@ -68,7 +71,7 @@ def read_support(path: str | Path, learner: Learner) -> Support:
     from workbench.data.examples import Support
     from workbench.data.folders import read_examples
 
-    read = read_examples(path)
+    read = read_examples(path, recipe=learner.recipe)
     for refusal in read.refused:
         warnings.warn(f"Left out: {refusal}", stacklevel=2)
     if few := few_patients(read):

@@ -25,6 +25,7 @@ from workbench.evaluation.plaintext import NOTICE
 
 if TYPE_CHECKING:
     from workbench.imaging.options import ReadOptions
+    from workbench.imaging.region import Region
 
 INPUT_ERROR, NOTHING_READ = 2, 1
 errors = Console(stderr=True, highlight=False)
@@ -91,6 +92,29 @@ WeightsOption = Annotated[
         help="Name of shipped weights (see `workbench weights`) or a .safetensors file of `workbench train`.",
     ),
 ]
+PoolSlicesOption = Annotated[
+    int,
+    typer.Option(
+        "--pool-slices",
+        min=0,
+        help="Read volumes by this many evenly spaced slices, whose embeddings are averaged, instead of by "
+        "the middle one; for weights that read images.",
+    ),
+]
+SlicesOption = Annotated[
+    str,
+    typer.Option(
+        "--slices", help="Read only these slices of every volume: first:last, counted from 1, both included."
+    ),
+]
+BoxOption = Annotated[
+    str,
+    typer.Option(
+        "--box",
+        help="Read only this box of every slice: rows,columns as 20:80,30:90 (counted from 1) or "
+        "12.5mm:60mm,0mm:45mm.",
+    ),
+]
 DataOption = Annotated[
     Path | None,
     typer.Option(
@@ -105,7 +129,7 @@ def adapt(
         Path,
         typer.Argument(
             help="Labelled scans: a folder with one subfolder per class, or a CSV with the columns "
-            "file, label and (optional) patient."
+            "file, label and (optional) patient, slices, box."
         ),
     ],
     out: Annotated[
@@ -126,6 +150,9 @@ def adapt(
     remedy: RemedyOption = None,
     volume: VolumeOption = None,
     allow_no_preamble: NoPreambleOption = False,
+    pool_slices: PoolSlicesOption = 0,
+    slices: SlicesOption = "",
+    box: BoxOption = "",
 ) -> None:
     """Adapt a model to a condition from a few labelled scans of each class.
 
@@ -139,6 +166,7 @@ def adapt(
 
         workbench adapt my_condition/ --out my_condition.safetensors
         workbench adapt labels.csv --out m.safetensors --method linear-probe
+        workbench adapt volumes/ --out m.safetensors --pool-slices 16 --slices 10:40
     """
     from workbench.adaptation.estimate import leave_one_patient_out
     from workbench.adaptation.model import adapt as adapt_to
@@ -148,13 +176,16 @@ def adapt(
     from workbench.data.advice import advice
     from workbench.data.folders import read_examples
     from workbench.data.quality import set_findings
+    from workbench.imaging.region import parse_region
 
     if out.suffix != ".safetensors":
         raise typer.BadParameter("the file must end in .safetensors", param_hint="--out")
     check_place(out)
-    loaded = load_weights(weights, method)
+    region = parse_region(slices, box)
+    loaded = load_weights(weights, method, pool_slices)
     with bar("Reading scans", errors) as progress:
-        read = read_examples(support, progress, read_options(remedy, volume, allow_no_preamble))
+        how = read_options(remedy, volume, allow_no_preamble)
+        read = read_examples(support, progress, how, loaded.learner.recipe, region)
     listed(read.refused, errors)
     for text in advice(read):
         errors.print(text, style="yellow", markup=False, soft_wrap=True)
@@ -195,6 +226,8 @@ def predict(
             "--names", help="Name the files in what is written too; their names may identify patients."
         ),
     ] = False,
+    slices: SlicesOption = "",
+    box: BoxOption = "",
 ) -> None:
     """Read new scans with an adapted model.
 
@@ -212,15 +245,17 @@ def predict(
     from workbench.adaptation.model import load_model
     from workbench.adaptation.predict import read_cases
     from workbench.cli_output import print_names, render_cases
+    from workbench.imaging.region import parse_region
 
     if out is not None:
         check_place(out)
+    region = parse_region(slices, box)
     adapted = load_model(model, weights)
     if adapted.record.choice:
         errors.print(adapted.record.choice, markup=False, soft_wrap=True)
     options = read_options(remedy, volume, allow_no_preamble)
     with bar("Reading scans", errors) as progress:
-        cases = tuple(read_cases(adapted, scans, progress, options))
+        cases = tuple(read_cases(adapted, scans, progress, options, region))
     on_screen = out is None and form is Format.TABLE
     text = render_cases(cases, adapted.record.classes, form, names or on_screen)
     if not (names or on_screen):
@@ -279,6 +314,12 @@ def evaluate(
     remedy: RemedyOption = None,
     volume: VolumeOption = None,
     allow_no_preamble: NoPreambleOption = False,
+    split: Annotated[
+        str, typer.Option(help="Draw episodes from this official split of each dataset (train, val, test).")
+    ] = "",
+    pool_slices: PoolSlicesOption = 0,
+    slices: SlicesOption = "",
+    box: BoxOption = "",
 ) -> None:
     """Measure: methods on episodes of held-out conditions, or one adapted model on a labelled cohort.
 
@@ -296,8 +337,10 @@ def evaluate(
     if (model is None) != (cohort is None):
         raise typer.BadParameter("give both an adapted model and a cohort, or neither")
     if model is not None and cohort is not None:
+        from workbench.imaging.region import parse_region
+
         options = read_options(remedy, volume, allow_no_preamble)
-        _evaluate_cohort(model, cohort, report or [], weights, options)
+        _evaluate_cohort(model, cohort, report or [], weights, options, parse_region(slices, box))
         return
     from workbench.cli_output import moving_bar, print_rows
     from workbench.data.episodes import EpisodeSpec
@@ -311,10 +354,10 @@ def evaluate(
         check_ending(path)
         check_place(path)
     names = _split(conditions) or planned_conditions(load_learner(find_weights(weights)).record)
-    entrants = contestants(weights, _split(methods), seed)
+    entrants = contestants(weights, _split(methods), seed, pool_slices)
     spec = EpisodeSpec(ways=ways, shots=shots, queries=queries, seed=seed)
     with moving_bar(errors) as progress:
-        rows = compare(entrants, names, spec, episodes, data, allow_seen, fresh, progress)
+        rows = compare(entrants, names, spec, episodes, data, allow_seen, fresh, progress, split)
     print_rows(rows)
     for path in out or []:
         write_rows(rows, path)
@@ -323,7 +366,12 @@ def evaluate(
 
 
 def _evaluate_cohort(
-    model: Path, cohort: Path, reports: list[Path], weights: str, options: ReadOptions
+    model: Path,
+    cohort: Path,
+    reports: list[Path],
+    weights: str,
+    options: ReadOptions,
+    region: Region | None,
 ) -> None:
     from workbench.adaptation.model import load_model
     from workbench.cli_output import counted, print_performance
@@ -334,8 +382,13 @@ def _evaluate_cohort(
         check_ending(path)
         check_place(path)
     adapted = load_model(model, None if weights == "general" else weights)
+    if adapted.record.region and region is None and cohort.is_dir():
+        said = (
+            f"The model was adapted to marked parts of scans ({adapted.record.region}); these are read whole."
+        )
+        errors.print(said, style="yellow", markup=False, soft_wrap=True)
     with bar("Reading the cohort", errors) as progress:
-        result = evaluate_cohort(adapted, cohort, progress, options)
+        result = evaluate_cohort(adapted, cohort, progress, options, region)
     listed(result.refused, errors)
     found = result.performance
     print(
@@ -599,11 +652,12 @@ def ui(
         typer.Option("--data-dir", help="Where scans are kept while you work; removed at the end."),
     ] = None,
     weights: WeightsOption = "general",
+    pool_slices: PoolSlicesOption = 0,
 ) -> None:
     """Start the web interface on this machine."""
     from ui.app import launch
 
-    launch(host=host, port=port, weights=weights, data_dir=data_dir)
+    launch(host=host, port=port, weights=weights, data_dir=data_dir, pool_slices=pool_slices)
 
 
 app.command()(results)

@@ -161,6 +161,44 @@ def querying(
     print(NOTICE)
 
 
+@app.command()
+def volumes(
+    plan: Annotated[
+        Path, typer.Argument(help="Plan of the benchmark (YAML); the training plans it names lie beside it.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder: the encoders that it trains.")],
+    tables: Annotated[
+        Path | None, typer.Option(help="Folder for the tables; the run folder by default.")
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=0, help="Of each row; 0 for what the plan says.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of arithmetic while training.")] = 1,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="WORKBENCH_DATA", help="Folder searched for datasets."),
+    ] = None,
+) -> None:
+    """How volumes are best read from a few patients: the middle slice, pooled slices, or a 3-D encoder.
+
+    Run the same command again to go on after an interruption: encoders and episodes are kept.
+
+    Example:
+
+        workbench benchmark volumes benchmarks/plans/volumes-benchmark.yaml --out runs/volumes
+    """
+    from rich.console import Console
+
+    from workbench.benchmark.volumes import read_volumes_plan, run_volumes
+    from workbench.benchmark.volumes_table import as_markdown, write_volumes
+    from workbench.cli_output import moving_bar
+
+    chosen = read_volumes_plan(plan)
+    with moving_bar(Console(stderr=True)) as progress:
+        rows = run_volumes(chosen, plan.parent, out, episodes, data, threads, progress)
+    print(as_markdown(chosen, rows))
+    for path in write_volumes(chosen, plan.parent, rows, tables or out):
+        print(f"Written: {path}")
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 

@@ -19,11 +19,12 @@ from workbench.adaptation.model import AdaptedModel, adapt
 from workbench.data.card import Card
 from workbench.data.catalogue import find_data, get_card
 from workbench.data.fetch import fetch, files_to_fetch
-from workbench.data.folders import pixel_digest, read_examples
+from workbench.data.folders import read_examples
 from workbench.data.layouts import iter_items
 from workbench.errors import CohortError, FetchError, ModelFileError, ScanRefused
 from workbench.evaluation.cohorts import CohortResult, evaluate_cohort
 from workbench.evaluation.compare import why_seen
+from workbench.imaging.digest import pixel_digest
 from workbench.imaging.phantom import CLASSES as PHANTOM_CLASSES
 from workbench.imaging.phantom import write_phantoms
 from workbench.imaging.scan import Scan

@@ -37,6 +37,10 @@ class ScanRefused(WorkbenchError):
         return (type(self), (self.source, self.reason, self.fix, self.about))
 
 
+class RegionError(WorkbenchError):
+    """A marked region (slices, box) cannot be read or makes no region."""
+
+
 class SupportError(WorkbenchError):
     """The labelled scans cannot be learned from (one class only, too few, mixed modalities, ...)."""
 

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from workbench import load
 from workbench.backbones import BackboneSpec
+from workbench.backbones.raw_pixels import raw_backbone
 from workbench.data.examples import Example, Features, Support
 from workbench.imaging import Provenance, Scan, Units, read_scan
 from workbench.learners import learner_class
@@ -137,7 +138,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         base = load(self.weights, name, self.options)
         if kind.features is not Learner.features or base.inner_steps:
             raise ValueError(f"{name} adapts a network to images; give images, or take another method.")
-        spec = BackboneSpec("raw-pixels", channels=base.spec.channels, size=base.spec.size)
+        spec = BackboneSpec(raw_backbone(base.recipe.dims), channels=base.spec.channels, size=base.spec.size)
         return create(name, spec, base.recipe, None, dict(self.options or {})).eval()
 
 

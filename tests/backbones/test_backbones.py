@@ -18,6 +18,10 @@ FRESH = [name for name in names() if name not in PUBLIC]
 SMALL = {"conv4": 8, "densenet121": 16, "resnet10": 8, "resnet18": 8, "resnet34": 8, "vit-tiny": 48}
 
 
+def _images(count: int, channels: int, dims: int) -> torch.Tensor:
+    return torch.randn(count, channels, *[32] * dims)
+
+
 def _spec(name: str, channels: int = 3, size: int = 32) -> BackboneSpec:
     return BackboneSpec(name, channels=channels, size=size, width=SMALL.get(name, 8))
 
@@ -27,7 +31,7 @@ def _spec(name: str, channels: int = 3, size: int = 32) -> BackboneSpec:
 def test_embeddings_have_the_promised_length(name: str, channels: int) -> None:
     backbone = build(_spec(name, channels)).eval()
     with torch.no_grad():
-        out = backbone(torch.randn(2, channels, 32, 32))
+        out = backbone(_images(2, channels, backbone.dims))
     assert out.shape == (2, backbone.dim)
     assert torch.isfinite(out).all()
     assert sum(backbone.parts) in (0, backbone.dim)
@@ -38,7 +42,7 @@ def test_embeddings_have_the_promised_length(name: str, channels: int) -> None:
 def test_an_embedding_does_not_depend_on_the_batch(name: str) -> None:
     torch.manual_seed(0)
     backbone = build(_spec(name))
-    images = torch.randn(4, 3, 32, 32)
+    images = _images(4, 3, backbone.dims)
     with torch.no_grad():
         backbone.train()(images)  # running statistics away from their start
         backbone.eval()

@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset
 
 from tests.imaging.makers import ct, item, save
-from workbench.imaging import Region, Scan, read_scan
+from workbench.imaging import Scan, UltrasoundRegion, read_scan
 
 
 def _picture(modality: str, **values: object) -> FileDataset:
@@ -42,7 +42,7 @@ def _messages(scan: Scan) -> dict[str, str]:
 def test_regions_tell_where_text_may_stand(tmp_path: Path) -> None:
     image = _picture("US", SequenceOfUltrasoundRegions=[_region(2, 5, 2, 7)])
     scan = read_scan(save(image, tmp_path / "x"))
-    assert scan.regions == (Region("tissue", (2, 6), (2, 8), pytest.approx((0.2, 0.2))),)
+    assert scan.ultrasound_regions == (UltrasoundRegion("tissue", (2, 6), (2, 8), pytest.approx((0.2, 0.2))),)
     assert scan.spacing == pytest.approx((1.0, 0.2, 0.2))
     assert "50 % of the picture" in _messages(scan)["ultrasound-regions"]
 
@@ -50,7 +50,7 @@ def test_regions_tell_where_text_may_stand(tmp_path: Path) -> None:
 def test_regions_are_cut_to_the_picture_and_empty_ones_left_out(tmp_path: Path) -> None:
     regions = [_region(0, 99, 0, 3), _region(9, 12, 0, 3), Dataset()]
     scan = read_scan(save(_picture("US", SequenceOfUltrasoundRegions=regions), tmp_path / "x"))
-    assert [(region.rows, region.columns) for region in scan.regions] == [((0, 6), (0, 4))]
+    assert [(region.rows, region.columns) for region in scan.ultrasound_regions] == [((0, 6), (0, 4))]
 
 
 def test_spacing_is_given_only_where_tissue_regions_agree(tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ def test_spacing_is_given_only_where_tissue_regions_agree(tmp_path: Path) -> Non
 
 def test_a_real_ultrasound_has_its_regions(shared: Path) -> None:
     scan = read_scan(next((shared / "dicom").rglob("examples_palette.dcm")))
-    assert scan.regions
-    for region in scan.regions:
+    assert scan.ultrasound_regions
+    for region in scan.ultrasound_regions:
         assert 0 <= region.rows[0] < region.rows[1] <= scan.pixels.shape[1]
         assert 0 <= region.columns[0] < region.columns[1] <= scan.pixels.shape[2]
 

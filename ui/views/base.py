@@ -38,6 +38,18 @@ def drop_zone(elem_id: str, label: str) -> gr.File:
     return gr.File(label=label, file_count="multiple", elem_id=elem_id, elem_classes="wb-drop", height=104)
 
 
+def region_inputs(elem_id: str) -> list[gr.Textbox]:
+    """Slices and box to be read of the scans dropped beside; see `workbench.imaging.region.parse_region`."""
+    with gr.Accordion("Read a part only", open=False, elem_id=elem_id, elem_classes="wb-region"):
+        return [
+            gr.Textbox(label=label, placeholder=example, elem_id=f"{elem_id}-{key}", max_lines=1)
+            for key, label, example in (
+                ("slices", "Slices, first:last", "10:40"),
+                ("box", "Box, rows,columns", "20:80,30:90"),
+            )
+        ]
+
+
 class View(ABC):
     """A screen.
 

@@ -7,7 +7,7 @@ from gradio.blocks import Block
 
 from ui.render import reading as render
 from ui.session import Case, Session
-from ui.views.base import Updates, View, drop_zone, html, text
+from ui.views.base import Updates, View, drop_zone, html, region_inputs, text
 from workbench.imaging.display import WINDOW_PRESETS, default_window
 from workbench.imaging.scan import Units
 
@@ -25,6 +25,7 @@ class ReadView(View):
         ):
             with gr.Column(elem_classes="wb-card wb-left", min_width=0):
                 self.drop = drop_zone("wb-drop-new", "New scans")
+                self.region = region_inputs("wb-region-new")
                 self.offer = gr.Button(
                     "Read the demo’s new scans", visible=False, size="sm", elem_id="wb-offer"
                 )

@@ -8,7 +8,7 @@ from gradio.blocks import Block
 from ui.render import tray as trays
 from ui.render.markup import notice
 from ui.session import MAX_CLASSES, Session
-from ui.views.base import Updates, View, drop_zone, html, text
+from ui.views.base import Updates, View, drop_zone, html, region_inputs, text
 from ui.work import missing
 
 _INTRO = """
@@ -24,6 +24,7 @@ class ScansView(View):
         self.panels: list[gr.Column] = []
         self.heads: list[gr.HTML] = []
         self.drops: list[gr.File] = []
+        self.regions: list[list[gr.Textbox]] = []
         self.trays: list[gr.HTML] = []
         with gr.Column(elem_id="wb-view-scans", elem_classes="wb-view", visible=False) as self.column:
             text(value=_INTRO)
@@ -33,6 +34,7 @@ class ScansView(View):
                     with gr.Column(elem_classes="wb-card wb-tray", visible=False, min_width=0) as panel:
                         self.heads.append(html(f"wb-head-{index}"))
                         self.drops.append(drop_zone(f"wb-drop-{index}", "Scans of this class"))
+                        self.regions.append(region_inputs(f"wb-region-{index}"))
                         self.trays.append(html(f"wb-tray-{index}"))
                     self.panels.append(panel)
             with gr.Row(elem_classes="wb-foot"):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.adaptation.regions import described
 from workbench.data.examples import Example, Support
 from workbench.data.folders import scan_key as scan_key
 from workbench.data.quality import usual_body_part
@@ -49,18 +50,20 @@ class AdaptedModel:
     support: Support | None = None
 
 
-def load_weights(weights: str | Path = DEFAULT, method: str | None = None) -> LoadedLearner:
+def load_weights(
+    weights: str | Path = DEFAULT, method: str | None = None, pooled_slices: int = 0
+) -> LoadedLearner:
     """Shipped weights by name, or a weights file, with what the file says about itself.
 
     Without a method, shipped weights adapt as `workbench.weights.DEFAULT_METHODS` says, and a file as it was
-    trained.
+    trained. For `pooled_slices` see `load_learner`.
 
     Raises:
         ModelFileError: there are no such weights, the file is damaged, or the weights are transductive.
-        PlanError: for an unknown method.
+        PlanError: for an unknown method, or pooled slices of weights that read volumes already.
     """
     method = default_method(weights, method)
-    loaded = load_learner(find_weights(weights, method), method)
+    loaded = load_learner(find_weights(weights, method), method, pooled_slices=pooled_slices)
     if loaded.learner.is_transductive:
         raise ModelFileError(
             f"{weights}: reads each scan in the light of the others given with it, which is for benchmarks "
@@ -100,6 +103,8 @@ def adapt(
         support_scans=tuple(sorted({scan_key(e.scan) for e in examples})),
         choice=choice.why if choice is not None else "",
         body_part=usual_body_part([e.scan for e in examples]),
+        pooled_slices=loaded.pooled_slices,
+        region=described([e.scan for e in examples]),
     )
     return AdaptedModel(classifier, record, support)
 
@@ -123,7 +128,7 @@ def load_model(path: Path, weights: str | Path | None = None) -> AdaptedModel:
     record = read_classifier_record(path)
     for place in _candidates(record, weights):
         if weights is not None or sha256_of(place) == record.learner_sha256:
-            loaded = load_learner(place, record.method, record.options)
+            loaded = load_learner(place, record.method, record.options, record.pooled_slices)
             return AdaptedModel(load_classifier(path, loaded), record)
     raise ModelFileError(
         f"{path.name}: was adapted from the weights {record.learner!r} (SHA-256 "

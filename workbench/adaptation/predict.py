@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.adaptation.model import AdaptedModel, against_condition, other_modality
+from workbench.adaptation.regions import marked
 from workbench.data.folders import iter_scans, scan_key
 from workbench.errors import ScanRefused
 from workbench.imaging.options import DEFAULTS, ReadOptions
+from workbench.imaging.region import Region
 from workbench.imaging.scan import Scan
 from workbench.learners.reading import CaseReading
 
 _AT_ONCE = 16
 """Scans held before they are read; a reading does not depend on the others."""
+_BYTES = 2**28
+"""Pixels held before they are read: a few volumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ def read_cases(
     paths: Sequence[str | Path],
     progress: Callable[[int, int], None] | None = None,
     options: ReadOptions = DEFAULTS,
+    region: Region | None = None,
 ) -> Iterator[CaseResult]:
     """Readings of files, folders and zips, in the order of `workbench.data.folders.iter_scans`.
 
@@ -54,14 +59,17 @@ def read_cases(
         paths: what to read.
         progress: called with the number of files done and in all.
         options: how to read them.
+        region: marked on every scan; one that it does not fit is refused.
     """
     waiting: list[tuple[str, Scan | ScanRefused]] = []
     done = 0
     for name, outcome in iter_scans(paths, progress, options):
         refusal = other_modality(model.record, outcome, name) if isinstance(outcome, Scan) else None
-        checked = against_condition(model.record, outcome) if isinstance(outcome, Scan) else outcome
-        waiting.append((name, refusal or checked))
-        if len(waiting) == _AT_ONCE:
+        if refusal is None and isinstance(outcome, Scan):
+            outcome = marked(model.record, against_condition(model.record, outcome), name, region)
+        waiting.append((name, refusal or outcome))
+        held = sum(scan.pixels.nbytes for _, scan in waiting if isinstance(scan, Scan))
+        if len(waiting) == _AT_ONCE or held > _BYTES:
             yield from _read(model, waiting, done)
             done, waiting = done + len(waiting), []
     yield from _read(model, waiting, done)

@@ -13,7 +13,7 @@ from workbench.backbones.registry import build, factories, register
 from workbench.backbones.spec import Backbone, BackboneSpec
 
 for _module in pkgutil.iter_modules(__path__):
-    if _module.name not in ("registry", "spec"):
+    if _module.name not in ("neck", "registry", "slicewise", "spec"):
         importlib.import_module(f"{__name__}.{_module.name}")
 
 

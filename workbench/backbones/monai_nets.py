@@ -20,7 +20,8 @@ from workbench.errors import PlanError
 _GROUPS = 8
 
 
-def _norm(spec: BackboneSpec) -> str | tuple[str, dict[str, int]]:
+def norm_of(spec: BackboneSpec) -> str | tuple[str, dict[str, int]]:
+    """The normaliser of a MONAI network; raises `PlanError` for those it has not."""
     if spec.normaliser in ("weight-standardised", "transductive"):
         raise PlanError(f"Normaliser {spec.normaliser!r} is for conv4 only. Choose batch or group.")
     return "batch" if spec.normaliser == "batch" else ("group", {"num_groups": _GROUPS})
@@ -72,7 +73,7 @@ def resnet(spec: BackboneSpec, layers: list[int]) -> tuple[ResNet, list[int]]:
         no_max_pool=True,
         feed_forward=False,
         bias_downsample=False,
-        norm=_norm(spec),
+        norm=norm_of(spec),
     )
     return network, planes
 
@@ -101,10 +102,10 @@ def _resnet34(spec: BackboneSpec) -> Backbone:
 def _densenet121(spec: BackboneSpec) -> Backbone:
     init = spec.width or 64
     growth, blocks = init // 2, (6, 12, 24, 16)
-    network = DenseNet(2, spec.channels, 2, init, growth, blocks, norm=_norm(spec))
+    network = DenseNet(2, spec.channels, 2, init, growth, blocks, norm=norm_of(spec))
     # MONAI's head is relu, pool, flatten and the linear layer; all but the last are the embedding.
     head = network.class_layers
-    dim = _last_width(head)
+    dim = last_width(head)
     head[-1] = nn.Identity()
     return Pooled(network, dim)
 
@@ -139,7 +140,8 @@ def _vit_tiny(spec: BackboneSpec) -> Backbone:
     return ViTTokens(network, hidden)
 
 
-def _last_width(head: nn.Sequential) -> int:
+def last_width(head: nn.Sequential) -> int:
+    """Length of what the last layer of a classification head is given."""
     last = head[-1]
     assert isinstance(last, nn.Linear)
     return last.in_features

@@ -40,9 +40,9 @@ class MultiScale(Backbone):
     def __init__(self, network: ResNet, planes: list[int], channels: int) -> None:
         super().__init__()
         self.network = network
-        pooled = [2 * n for n in (planes[0], *planes)]
-        self.parts = (*pooled, _DIRECTIONS * _CELLS**2, channels * _THUMBNAIL**2)
-        self.supervised = (len(pooled) - 1,)
+        lengths = [2 * n for n in (planes[0], *planes)]
+        self.parts = (*lengths, _DIRECTIONS * _CELLS**2, channels * _THUMBNAIL**2)
+        self.supervised = (len(lengths) - 1,)
         self.dim = sum(self.parts)
         # affine=False: the parts are standardised, not rescaled by training.
         self.standardise = nn.ModuleList(nn.BatchNorm1d(n, affine=False, momentum=0.02) for n in self.parts)
@@ -62,11 +62,11 @@ class MultiScale(Backbone):
     def _pooled(self, images: Tensor) -> list[Tensor]:
         net = self.network
         maps: Tensor = net.act(net.bn1(net.conv1(images)))
-        pooled = [_pool(maps)]
+        found = [pooled(maps)]
         for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
             maps = stage(maps)
-            pooled.append(_pool(maps))
-        return pooled
+            found.append(pooled(maps))
+        return found
 
 
 def edges(images: Tensor) -> Tensor:
@@ -81,10 +81,13 @@ def edges(images: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(directed, _CELLS).flatten(1).add(1e-5).sqrt()
 
 
-def _pool(maps: Tensor) -> Tensor:
-    """Root of mean and of spread over positions; the root draws in the long tail of pooled ReLU maps."""
+def pooled(maps: Tensor) -> Tensor:
+    """Root of mean and of spread over positions, ``(n, 2 c)`` of ``(n, c, ...)``.
+
+    The root draws in the long tail of pooled ReLU maps.
+    """
     values = maps.float()
-    variance, mean = torch.var_mean(values, dim=(2, 3), correction=0)
+    variance, mean = torch.var_mean(values, dim=tuple(range(2, maps.ndim)), correction=0)
     # A channel that is silent in an image has no variance, where the root has no second derivative.
     spread = (variance + 1e-10).sqrt()
     return torch.cat([mean, spread], dim=1).clamp_min(0).add(1e-4).sqrt()

@@ -33,6 +33,7 @@ class Necked(Backbone):
         self.trunk = trunk.requires_grad_(False)
         self.dim = trunk.dim
         self.expects = trunk.expects
+        self.dims = trunk.dims
         self.inner = nn.Linear(self.dim, hidden)
         self.outer = nn.Linear(hidden, self.dim)
         nn.init.zeros_(self.outer.weight)

@@ -15,6 +15,11 @@ from workbench.backbones.spec import Backbone, BackboneSpec
 GRID = 16
 
 
+def raw_backbone(dims: int) -> str:
+    """Name of the backbone that is the numbers themselves: of images (2), or of volumes (3, `volumes`)."""
+    return "raw-voxels" if dims == 3 else "raw-pixels"
+
+
 class RawPixels(Backbone):
     """See the module's description.
 

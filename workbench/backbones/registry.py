@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from workbench.backbones.neck import Necked
+from workbench.backbones.slicewise import Slicewise
 from workbench.backbones.spec import NORMALISERS, Backbone, BackboneSpec
 from workbench.errors import PlanError
 
@@ -31,7 +32,7 @@ def build(spec: BackboneSpec) -> Backbone:
     """A freshly initialised backbone in channels_last memory.
 
     Raises:
-        PlanError: for an unknown name or normaliser.
+        PlanError: for an unknown name, normaliser or way to read slices.
     """
     if spec.name not in factories:
         raise PlanError(f"Unknown backbone {spec.name!r}. Known: {', '.join(sorted(factories))}.")
@@ -39,4 +40,8 @@ def build(spec: BackboneSpec) -> Backbone:
         raise PlanError(f"Unknown normaliser {spec.normaliser!r}. Known: {', '.join(NORMALISERS)}.")
     if spec.neck:
         return Necked(build(replace(spec, neck=0)), spec.neck)
-    return factories[spec.name](spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    if spec.slices:
+        return Slicewise(build(replace(spec, slices="")), spec.slices)
+    backbone = factories[spec.name](spec)
+    layout = torch.channels_last if backbone.dims == 2 else torch.channels_last_3d
+    return backbone.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]

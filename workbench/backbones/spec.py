@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,9 @@ class BackboneSpec:
             refused everywhere else).
         neck: units of a trainable residual layer on the network, which is then frozen; 0 for none.
         config: compact JSON with what a public encoder needs beside these (see `pretrained`); else empty.
+        slices: how an encoder of images reads a volume: each slice, and then the ``mean`` of the slices'
+            embeddings, or learned ``attention`` over them (see `slicewise`); empty for an encoder that is
+            given what it was made for.
     """
 
     name: str = "conv4"
@@ -37,6 +40,7 @@ class BackboneSpec:
     normaliser: str = "batch"
     neck: int = 0
     config: str = ""
+    slices: Literal["", "mean", "attention"] = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint's metadata."""
@@ -53,12 +57,14 @@ class Backbone(nn.Module, ABC):
         supervised: indices of the parts that supervised meta-training teaches.
         expects: mean and standard deviation that the recipe must have normalised the 0..1 image with; None
             where any will do.
+        dims: 2 for a network that reads images, 3 for one that reads volumes.
     """
 
     dim: int
     parts: tuple[int, ...] = ()
     supervised: tuple[int, ...] = ()
     expects: tuple[float, float] | None = None
+    dims: int = 2
 
     def taught(self, embeddings: Tensor) -> tuple[Tensor, ...]:
         """The supervised parts of embeddings, each of unit scale per number."""
@@ -76,7 +82,8 @@ class Backbone(nn.Module, ABC):
         """What no training or adaptation changes of the work; the images unless overridden.
 
         Args:
-            images: normalised, ``(n, channels, size, size)``.
+            images: normalised, ``(n, channels, size, size)``, or ``(n, channels, depth, size, size)`` where
+                `dims` is 3.
         """
         return images
 

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from workbench.data.augment_volumes import augment_volumes
+
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
@@ -81,13 +83,16 @@ def augment(images: Tensor, s: Augmentation, generator: torch.Generator | None =
     """One random view of each image.
 
     Args:
-        images: uint8 ``(n, size, size, channels)``, one or three channels.
+        images: uint8 ``(n, size, size, channels)``, one or three channels; or volumes, which have a depth
+            before the size (see `augment_volumes`).
         s: strengths.
         generator: of the random numbers; the same state gives the same views.
 
     Returns:
         uint8 of the same shape.
     """
+    if images.ndim == 5:
+        return augment_volumes(images, s, generator)
     x = images.permute(0, 3, 1, 2).float().div_(255)
     channels = x.shape[1]
     view = _view(x.expand(-1, 3, -1, -1) if channels == 1 else x, s, generator)

@@ -139,7 +139,7 @@ class Npz(_Model):
 
 
 class Npz3d(_Model):
-    """MedMNIST 3-D: as `Npz`, with volumes (n, d, h, w); the recipe takes the middle slice."""
+    """MedMNIST 3-D: as `Npz`, with volumes (n, slices, rows, columns) of unknown spacing."""
 
     kind: Literal["npz3d"]
     file: str

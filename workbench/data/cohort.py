@@ -13,7 +13,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,8 @@ class Cohort:
     Attributes:
         name: of the dataset.
         classes: class names, in label order.
-        images: uint8 ``(n, size, size, channels)``; memory-mapped and read-only from `load_cohort`. Float32
+        images: uint8 ``(n, size, size, channels)``, or ``(n, depth, size, size, channels)`` by a recipe that
+            reads volumes (`Recipe.shape`); memory-mapped and read-only from `load_cohort`. Float32
             ``(n, d)`` once a frozen network has read them (`workbench.evaluation.memory.prepared`).
         labels: int64 ``(n,)``, indices into `classes`.
         patients: int64 ``(n,)``, patient codes 0, 1, ...; images with identical pixels share one, so that
@@ -115,13 +116,38 @@ def folder_cohort(folder: Path, recipe: Recipe, progress: bool = False) -> Cohor
     with tempfile.TemporaryDirectory(prefix="workbench-cohort-") as work:
         place = Path(work) / "cohort"
         decoded = store.decode(
-            labelled_items(folder), recipe, UNKNOWN_MODALITY, {}, folder.name, progress=progress
+            labelled_items(folder, recipe=recipe),
+            recipe,
+            UNKNOWN_MODALITY,
+            {},
+            folder.name,
+            progress=progress,
         )
         store.write(decoded, recipe, {}, place, folder.name)
         stored = store.read(place, mapped=False)
     found = _cohort(folder.stem, stored, (), _one_modality(stored, folder.name))
     _refuse_empty_classes(folder, found)
     return found
+
+
+def only_split(cohort: Cohort, split: str) -> Cohort:
+    """The images of one official split; everything else stays as it is.
+
+    Raises:
+        CohortError: the set has no such split.
+    """
+    rows = np.array([number for number, one in enumerate(cohort.splits) if one == split], dtype=np.int64)
+    if len(rows) == 0:
+        known = ", ".join(sorted(set(cohort.splits) - {""})) or "none"
+        raise CohortError(f"{cohort.name}: there is no split {split!r}. Known: {known}.")
+    return replace(
+        cohort,
+        images=cohort.images[rows],
+        labels=cohort.labels[rows],
+        patients=cohort.patients[rows],
+        names=tuple(cohort.names[i] for i in rows),
+        splits=tuple(cohort.splits[i] for i in rows),
+    )
 
 
 def _cohort(name: str, stored: store.Stored, origin: tuple[str, ...], modality: str) -> Cohort:

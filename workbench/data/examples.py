@@ -57,7 +57,7 @@ class Support:
     """The labelled images a learner adapts to.
 
     Attributes:
-        inputs: uint8 images ``(n, size, size, channels)`` made by the learner's recipe, or their cached
+        inputs: uint8 images ``(n, *Recipe.shape)`` made by the learner's recipe, or their cached
             `Features`.
         labels: int64 ``(n,)``, indices into `classes`.
         classes: class names, at least two, each with at least one image.

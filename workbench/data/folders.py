@@ -8,7 +8,6 @@ own and never takes the good ones down. Called by the command line, the web UI a
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,13 @@ from workbench.data.examples import Example
 from workbench.data.labelled import labelled_items
 from workbench.data.layouts import Item
 from workbench.errors import CohortError, ScanRefused, SupportError
+from workbench.imaging.digest import copy_digest, pixel_digest
 from workbench.imaging.identity import patient_key
 from workbench.imaging.modality import UNKNOWN_MODALITY
 from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.read import natural, read_scans
+from workbench.imaging.recipe import Recipe
+from workbench.imaging.region import Region
 from workbench.imaging.scan import Scan
 from workbench.imaging.sniff import Kind, is_companion, sniff
 
@@ -62,15 +64,21 @@ class LabelledScans:
 
 
 def read_examples(
-    path: str | Path, progress: Progress | None = None, options: ReadOptions = DEFAULTS
+    path: str | Path,
+    progress: Progress | None = None,
+    options: ReadOptions = DEFAULTS,
+    recipe: Recipe | None = None,
+    region: Region | None = None,
 ) -> LabelledScans:
     """Labelled scans from class folders or a CSV.
 
     Args:
         path: a folder with one subfolder per class (its name is the class), or a CSV with the columns
-            ``file`` (relative to the CSV), ``label`` and, optionally, ``patient``.
+            ``file`` (relative to the CSV), ``label`` and, optionally, ``patient``, ``slices`` and ``box``.
         progress: called with the number of files done and in all.
         options: how to read the files.
+        recipe: of the learner; of a volume, no more than it takes is kept (the middle slice by default).
+        region: marked on every scan that the table marks nothing on.
 
     The patient of a scan is, in this order: the table's patient column or the subfolder of the class folder
     the scan lies in (the same name in two classes is the same patient); the DICOM PatientID; the scan
@@ -78,12 +86,13 @@ def read_examples(
     is left out, so that it cannot count as a second patient.
 
     Raises:
+        RegionError: a cell of the table is no region.
         SupportError: there is no such folder, a column or cell is missing, there are fewer than two classes,
             a class has no readable scan, or a scan is given twice under different labels.
     """
     place = Path(path)
     try:
-        read = list(iter_examples(place, progress, options))
+        read = list(iter_examples(place, progress, options, recipe, region))
     except CohortError as error:
         raise SupportError(str(error)) from error
     classes = _classes(place, read)
@@ -94,7 +103,7 @@ def read_examples(
         if isinstance(one.outcome, ScanRefused):
             refused.append(one.outcome)
             continue
-        first = seen.setdefault(pixel_digest(one.outcome.scan), one)
+        first = seen.setdefault(copy_digest(one.outcome.scan), one)
         if first is one:
             kept.append((one.name, one.outcome))
         elif first.label == one.label:
@@ -116,7 +125,11 @@ def read_examples(
 
 
 def iter_examples(
-    path: str | Path, progress: Progress | None = None, options: ReadOptions = DEFAULTS
+    path: str | Path,
+    progress: Progress | None = None,
+    options: ReadOptions = DEFAULTS,
+    recipe: Recipe | None = None,
+    region: Region | None = None,
 ) -> Iterator[Labelled]:
     """Labelled files one after another, decoded when their turn comes; see `read_examples`.
 
@@ -128,7 +141,7 @@ def iter_examples(
     place = Path(path)
     total = _count(place) if progress is not None else 0
     try:
-        for done, item in enumerate(labelled_items(place, options), start=1):
+        for done, item in enumerate(labelled_items(place, options, recipe, region), start=1):
             yield Labelled(item.name, item.label, _decode(item))
             if progress is not None:
                 progress(min(done, total), total)
@@ -173,16 +186,8 @@ def iter_scans(
         yield name, ScanRefused(name, "The folder may not be opened.", "Change its permissions.")
 
 
-def pixel_digest(scan: Scan) -> str:
-    """SHA-256 of the pixels a recipe takes (the middle slice): equal for copies in any file format."""
-    plane = scan.pixels[scan.pixels.shape[0] // 2]
-    sha = hashlib.sha256(repr(plane.shape).encode())
-    sha.update(plane.tobytes())
-    return sha.hexdigest()
-
-
 def scan_key(scan: Scan) -> str:
-    """Keyed hash of a scan's pixels: names a scan to this installation only.
+    """Keyed hash of a scan's pixels, all of them: names a scan to this installation only.
 
     Also the patient of a scan of which no patient is known.
     """

@@ -24,8 +24,8 @@ class Task:
     """One episode with its inputs.
 
     Attributes:
-        support, query: inputs of the learner; uint8 ``(n, size, size, channels)`` images, or what
-            `Learner.prepare` made of them.
+        support, query: inputs of the learner; uint8 images ``(n, *Recipe.shape)``, or what `Learner.prepare`
+            made of them.
         support_labels, query_labels: int64 in ``[0, way)``.
         way: number of classes.
     """
@@ -42,7 +42,7 @@ class MetaBatch:
     """Several episodes in one tensor.
 
     Attributes:
-        images: uint8 ``(n, size, size, channels)``, or what `Learner.prepare` made of them.
+        images: uint8 ``(n, *Recipe.shape)``, or what `Learner.prepare` made of them.
         labels: int64 ``(n,)``, class within the episode.
         episode: int64 ``(n,)``, which episode an image belongs to.
         is_support: bool ``(n,)``.
@@ -86,7 +86,7 @@ class LabelledBatch:
     """Images of many conditions at once, for supervised multi-condition training.
 
     Attributes:
-        images: uint8 ``(views * n, size, size, channels)``; view v of image i is row ``v * n + i``.
+        images: uint8 ``(views * n, *Recipe.shape)``; view v of image i is row ``v * n + i``.
         labels: int64 ``(views * n,)``, class within all classes of all conditions.
         first, last: int64 ``(views * n,)``, the range of classes of the image's own condition.
         views: how often each image occurs.

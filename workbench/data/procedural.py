@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from workbench.data.cohort import Cohort
+from workbench.data.procedural_volumes import volume_cohorts
 from workbench.imaging.recipe import Recipe
 
 G = torch.Generator
@@ -307,7 +308,7 @@ def world(
 
 
 def procedural_cohorts(images: int, recipe: Recipe, seed: int, classes: int = 24) -> list[Cohort]:
-    """One drawn condition per family.
+    """One drawn condition per family; of volumes where the recipe reads volumes (`procedural_volumes`).
 
     Args:
         images: altogether, shared equally among the families; 0 for none.
@@ -320,6 +321,8 @@ def procedural_cohorts(images: int, recipe: Recipe, seed: int, classes: int = 24
     """
     if images == 0:
         return []
+    if recipe.dims == 3:
+        return volume_cohorts(images, recipe, seed, classes)
     each = max(classes, images // len(FAMILIES))
     return [_cohort(kind, each, recipe, seed, classes) for kind in FAMILIES]
 

@@ -55,7 +55,7 @@ class Decoded:
 
     Attributes:
         row: what is known of it.
-        image: uint8 ``(size, size, channels)``.
+        image: uint8 of the recipe's `shape`.
     """
 
     row: Row
@@ -146,7 +146,7 @@ def write(outcomes: Iterable[Decoded | ScanRefused], recipe: Recipe, classes: Ma
     try:
         rows: list[Row] = []
         refused: list[ScanRefused] = []
-        with _RowWriter(work / "images.npy", (recipe.size, recipe.size, recipe.channels)) as writer:
+        with _RowWriter(work / "images.npy", recipe.shape) as writer:
             for outcome in outcomes:
                 if isinstance(outcome, ScanRefused):
                     refused.append(outcome)

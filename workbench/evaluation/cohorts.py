@@ -14,13 +14,16 @@ import numpy as np
 
 from workbench.adaptation.model import AdaptedModel, has_seen, other_modality
 from workbench.data.examples import Example
-from workbench.data.folders import Labelled, iter_examples, pixel_digest
+from workbench.data.folders import Labelled, iter_examples
 from workbench.errors import CohortError, ScanRefused
 from workbench.evaluation.performance import Performance, performance
+from workbench.imaging.digest import copy_digest
 from workbench.imaging.options import DEFAULTS, ReadOptions
+from workbench.imaging.region import Region
 from workbench.learners.files import ClassifierRecord
 
-_AT_ONCE = 32
+_AT_ONCE, _BYTES = 32, 2**28
+"""Scans, and bytes of their pixels, held before they are read: a few volumes."""
 _NAMED = 10
 
 
@@ -65,6 +68,7 @@ def evaluate_cohort(
     cohort: str | Path,
     progress: Callable[[int, int], None] | None = None,
     options: ReadOptions = DEFAULTS,
+    region: Region | None = None,
 ) -> CohortResult:
     """Read every scan of a labelled cohort and compare with its labels.
 
@@ -73,6 +77,7 @@ def evaluate_cohort(
         cohort: class folders or a CSV; see `workbench.data.folders.read_examples`.
         progress: called with the number of files done and in all.
         options: how to read its files.
+        region: marked on every scan that the table marks nothing on.
 
     Exact copies of one class are counted once; of copies labelled differently none is counted. Scans of
     another modality than the model's are left out. Memory does not grow with the number of scans.
@@ -83,7 +88,8 @@ def evaluate_cohort(
     """
     classes = model.record.classes
     reader = _Reader(model)
-    for index, one in enumerate(iter_examples(cohort, progress, options), start=1):
+    recipe = model.classifier.learner.recipe
+    for index, one in enumerate(iter_examples(cohort, progress, options, recipe, region), start=1):
         if one.label not in classes:
             raise CohortError(
                 f"{one.name}: its class {one.label!r} is not one of the model's ({', '.join(classes)}). "
@@ -137,7 +143,8 @@ class _Reader:
         if self._is_copy(index, one, example):
             return
         self._waiting.append((index, one.name, example))
-        if len(self._waiting) == _AT_ONCE:
+        held = sum(waiting.scan.pixels.nbytes for _, _, waiting in self._waiting)
+        if len(self._waiting) == _AT_ONCE or held > _BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -150,7 +157,7 @@ class _Reader:
         self._waiting = []
 
     def _is_copy(self, index: int, one: Labelled, example: Example) -> bool:
-        key = pixel_digest(example.scan)
+        key = copy_digest(example.scan)
         if key not in self._first:
             # Without its pixels: a cohort may be larger than memory.
             self._first[key] = (index, Labelled(one.name, one.label, ScanRefused(one.name, "", "")))

@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from workbench.data.catalogue import get_card, same_origin
-from workbench.data.cohort import Cohort, load_cohort
+from workbench.data.cohort import Cohort, load_cohort, only_split
 from workbench.data.episodes import EpisodeSampler, EpisodeSpec, span
 from workbench.errors import CohortError
 from workbench.evaluation.contestants import PIXELS, Contestant
@@ -117,6 +117,7 @@ def compare(
     allow_seen: bool = False,
     fresh: bool = False,
     progress: Progress | None = None,
+    split: str = "",
 ) -> tuple[Row, ...]:
     """Evaluate every contestant on the same episodes of every condition.
 
@@ -129,9 +130,10 @@ def compare(
         allow_seen: take conditions that the weights have seen, marked so, instead of refusing them.
         fresh: compute again what the cache holds.
         progress: see `Progress`.
+        split: of the dataset that episodes are drawn from; all of it where empty.
 
     Raises:
-        CohortError: a condition is not held out, or too small for such episodes.
+        CohortError: a condition is not held out, too small for such episodes, or without that split.
         FetchError: a dataset is not on this machine.
     """
     seen = {name: _seen(entrants, name) for name in conditions}
@@ -143,6 +145,7 @@ def compare(
     rows: list[Row] = []
     for name in conditions:
         cohort = load_cohort(get_card(name), entrants[0].learner.recipe, data, progress=sys.stderr.isatty())
+        cohort = only_split(cohort, split) if split else cohort
         rows += on_cohort(entrants, cohort, spec, episodes, seen[name] is not None, fresh, progress)
     return tuple(rows)
 
@@ -161,7 +164,7 @@ def on_cohort(
     exact = replace(spec, ways=way, conditions=())
     sampler = EpisodeSampler([cohort], exact)
     digest = cohort_digest(cohort)
-    tables = [_scores(c, cohort, sampler, digest, episodes, fresh, progress) for c in entrants]
+    tables = [episode_scores(c, cohort, sampler, digest, episodes, fresh, progress) for c in entrants]
     pixels = [table[:, 1] for c, table in zip(entrants, tables, strict=True) if c.encoder == PIXELS]
     best = max(pixels, key=lambda values: float(values.mean())) if pixels else None
     return [
@@ -184,7 +187,7 @@ def on_cohort(
     ]
 
 
-def _scores(
+def episode_scores(
     contestant: Contestant,
     cohort: Cohort,
     sampler: EpisodeSampler,
@@ -193,6 +196,13 @@ def _scores(
     fresh: bool,
     progress: Progress | None,
 ) -> Values:
+    """Way, accuracy, balanced accuracy and AUROC of each episode, ``(episodes, 4)``; kept in the cache.
+
+    Args:
+        contestant, cohort, episodes, fresh, progress: see `compare`.
+        sampler: of the episodes, on that cohort alone.
+        digest: `cohort_digest` of it.
+    """
     title = f"{cohort.name}: {contestant.encoder}, {contestant.learner.name}"
     path = scores_file(contestant, digest, json.dumps(asdict(sampler.spec), sort_keys=True))
     known: Scores = [] if fresh else read_scores(path)

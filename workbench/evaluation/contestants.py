@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from workbench.backbones import BackboneSpec
+from workbench.backbones.raw_pixels import raw_backbone
 from workbench.data.pool import Pool
 from workbench.data.procedural import procedural_cohorts
 from workbench.errors import PlanError
@@ -56,7 +57,9 @@ class Contestant:
         return json.dumps(what, sort_keys=True, default=str)
 
 
-def contestants(weights: str | Path, methods: Sequence[str], seed: int = 0) -> tuple[Contestant, ...]:
+def contestants(
+    weights: str | Path, methods: Sequence[str], seed: int = 0, pooled_slices: int = 0
+) -> tuple[Contestant, ...]:
     """The contestants behind the names given on the command line.
 
     Args:
@@ -65,9 +68,10 @@ def contestants(weights: str | Path, methods: Sequence[str], seed: int = 0) -> t
             and ``random-encoder`` (the other methods that leave the encoder as it is, on the same network
             freshly initialised).
         seed: of the random encoder.
+        pooled_slices: see `workbench.learners.files.load_learner`.
 
     Raises:
-        PlanError: for an unknown method.
+        PlanError: for an unknown method, or pooled slices of weights that read volumes already.
         ModelFileError: for weights that cannot be read, or two files that make different images.
     """
     known = (*learners(), PIXELS, UNTRAINED)
@@ -75,11 +79,11 @@ def contestants(weights: str | Path, methods: Sequence[str], seed: int = 0) -> t
         if name not in known:
             raise PlanError(f"Unknown method {name!r}. Known: {', '.join(known)}.")
     chosen = [name for name in dict.fromkeys(methods) if name not in (PIXELS, UNTRAINED)]
-    found = [_trained(weights, name) for name in chosen]
-    base = found[0].learner if found else load_learner(find_weights(weights)).learner
+    found = [_trained(weights, name, pooled_slices) for name in chosen]
+    base = (found[0] if found else _trained(weights, None, pooled_slices)).learner
     if PIXELS in methods:
-        spec = replace(base.spec, name="raw-pixels", width=0)
-        found += [fresh(PIXELS, name, {}, spec, base.recipe, seed) for name in PIXEL_METHODS]
+        spec = replace(base.spec, name=raw_backbone(base.recipe.dims), width=0, slices="", config="")
+        found += [fresh(PIXELS, one, {}, spec, base.recipe, seed) for one in PIXEL_METHODS]
     if UNTRAINED in methods:
         # A starting point for an inner loop that was never meta-trained is no baseline.
         reading = [c.learner for c in found[: len(chosen)] if not c.learner.inner_steps]
@@ -116,9 +120,11 @@ def _settle(learner: Learner, images: Tensor) -> None:
         layer.momentum = momentum
 
 
-def _trained(weights: str | Path, method: str) -> Contestant:
-    loaded = load_learner(find_weights(weights, method), method)
-    return Contestant(loaded.record.title or str(weights), loaded.learner, loaded.sha256, loaded.record)
+def _trained(weights: str | Path, method: str | None, pooled_slices: int) -> Contestant:
+    loaded = load_learner(find_weights(weights, method), method, pooled_slices=pooled_slices)
+    title = loaded.record.title or str(weights)
+    read = f" {pooled_slices} slices" if pooled_slices else ""
+    return Contestant(title + read, loaded.learner, loaded.sha256 + read, loaded.record)
 
 
 def fresh(

@@ -30,7 +30,7 @@ from workbench.learners.base import Learner
 from workbench.learners.files import read_tensors, write_tensors
 
 _CHUNK = 256
-_OF_FEATURES = ("backbones", "imaging/recipe.py", "learners/base.py", "data/pool.py")
+_OF_FEATURES = ("backbones", "imaging/recipe.py", "imaging/cube.py", "learners/base.py", "data/pool.py")
 """Source that decides features; methods that make their own are not kept."""
 _OF_SCORES = (*_OF_FEATURES, "learners", "data/episodes.py", "data/examples.py", "evaluation/episodic.py")
 Scores = list[tuple[int, float, float, float]]

@@ -110,7 +110,7 @@ def assemble(
         patient=patient_key(raw_id) if raw_id else None,
         findings=tuple(findings),
         # Rectangles are those of the picture as stored; one that has a place may have been turned.
-        regions=headers.ultrasound_regions(dataset) if affine is None else (),
+        ultrasound_regions=headers.ultrasound_regions(dataset) if affine is None else (),
     )
 
 

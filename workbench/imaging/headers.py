@@ -9,26 +9,26 @@ from contextlib import suppress
 
 from pydicom.dataset import Dataset
 
-from workbench.imaging.scan import Finding, Region, Severity
+from workbench.imaging.scan import Finding, Severity, UltrasoundRegion
 
 _REGION_KINDS = {1: "tissue", 2: "m-mode", 3: "spectral", 4: "waveform", 5: "graphics"}
-"""Region Spatial Format (PS3.3 C.8.5.5.1.1)."""
+"""UltrasoundRegion Spatial Format (PS3.3 C.8.5.5.1.1)."""
 _CENTIMETRES = 3
 """Physical Units (PS3.3 C.8.5.5.1.15)."""
 _LATERALITY = {"L": "left", "R": "right", "B": "both sides"}
 _PROJECTION_XRAY = ("MG", "DX", "IO", "PX")
 
 
-def ultrasound_regions(dataset: Dataset) -> tuple[Region, ...]:
+def ultrasound_regions(dataset: Dataset) -> tuple[UltrasoundRegion, ...]:
     """Regions of an ultrasound image, cut to the picture; those that lie outside of it are left out."""
-    found: list[Region] = []
+    found: list[UltrasoundRegion] = []
     for item in dataset.get("SequenceOfUltrasoundRegions") or ():
         with suppress(TypeError, ValueError, OverflowError):  # a nonsense region is none
             found += _region(item, int(dataset.Rows), int(dataset.Columns))
     return tuple(found)
 
 
-def _region(item: Dataset, rows: int, columns: int) -> list[Region]:
+def _region(item: Dataset, rows: int, columns: int) -> list[UltrasoundRegion]:
     """The region of one item; none where it is empty or lies outside."""
     ends = [item.get(f"RegionLocation{end}") for end in ("MinY0", "MaxY1", "MinX0", "MaxX1")]
     if None in ends:
@@ -38,10 +38,10 @@ def _region(item: Dataset, rows: int, columns: int) -> list[Region]:
     if top >= bottom or left >= right:
         return []
     kind = _REGION_KINDS.get(int(item.get("RegionSpatialFormat") or 0), "other")
-    return [Region(kind, (top, bottom), (left, right), _region_spacing(item))]
+    return [UltrasoundRegion(kind, (top, bottom), (left, right), _region_spacing(item))]
 
 
-def region_findings(regions: tuple[Region, ...], rows: int, columns: int) -> list[Finding]:
+def region_findings(regions: tuple[UltrasoundRegion, ...], rows: int, columns: int) -> list[Finding]:
     """How much of the picture the regions leave to text and rulers."""
     if not regions:
         return []
@@ -60,7 +60,7 @@ def region_findings(regions: tuple[Region, ...], rows: int, columns: int) -> lis
     ]
 
 
-def common_spacing(regions: tuple[Region, ...]) -> tuple[float, float] | None:
+def common_spacing(regions: tuple[UltrasoundRegion, ...]) -> tuple[float, float] | None:
     """Spacing of the tissue regions in mm where they agree, else None."""
     spacings = {region.spacing for region in regions if region.kind == "tissue"}
     return spacings.pop() if len(spacings) == 1 else None

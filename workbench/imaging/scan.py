@@ -71,7 +71,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class UltrasoundRegion:
     """A rectangle of an ultrasound picture that holds image, by its header (PS3.3 C.8.5.5).
 
     What lies outside all of them is where machines write text.
@@ -108,7 +108,9 @@ class Scan:
         patient: pseudonymous patient key (keyed HMAC) or None where the file names no patient.
         provenance: see `Provenance`.
         findings: in the order they were made.
-        regions: of an ultrasound picture whose header names them; otherwise empty.
+        ultrasound_regions: of an ultrasound picture whose header names them; otherwise empty.
+        whole: digest of all pixels of the scan as it was read, where only a part of it is left; else empty.
+        marked: the part that a person marked, in words (`workbench.imaging.region`); empty where none was.
     """
 
     pixels: npt.NDArray[np.float32]
@@ -122,7 +124,9 @@ class Scan:
     window: tuple[float, float] | None = None
     patient: str | None = None
     findings: tuple[Finding, ...] = field(default=())
-    regions: tuple[Region, ...] = field(default=())
+    ultrasound_regions: tuple[UltrasoundRegion, ...] = field(default=())
+    whole: str = ""
+    marked: str = ""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.shape[-1] not in (1, 3) or 0 in self.pixels.shape:

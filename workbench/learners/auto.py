@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from workbench.backbones import BackboneSpec
+from workbench.backbones.raw_pixels import raw_backbone
 from workbench.data.examples import Features, Support
 from workbench.imaging.recipe import Recipe
 from workbench.learners.base import Classifier, Head, Learner, Optimisation, frozen
@@ -102,7 +103,7 @@ class Auto(SupervisedLearner):
         super().__init__(backbone, recipe, optimisation, self.options)
         # They are given embeddings, and so need a backbone in name only; a tuple keeps them out of this
         # module's parameters.
-        bare = BackboneSpec("raw-pixels", channels=backbone.channels, size=backbone.size)
+        bare = BackboneSpec(raw_backbone(recipe.dims), channels=backbone.channels, size=backbone.size)
         self._probe = (LinearProbe(bare, recipe, None, LinearProbeOptions(strength=self.options.strength)),)
         self._others: tuple[Learner, ...] = (
             # A covariance for each class: the one candidate whose boundaries are curved.

@@ -28,12 +28,13 @@ from workbench.backbones import BackboneSpec, build
 from workbench.data.examples import Features, Support
 from workbench.data.pool import LabelledBatch, MetaBatch
 from workbench.errors import PlanError, TrainingError
-from workbench.imaging.recipe import Recipe, recipe_findings
+from workbench.imaging.input_findings import recipe_findings
+from workbench.imaging.recipe import Recipe
 from workbench.imaging.scan import Finding, Scan
 from workbench.learners.reading import Neighbour, Reading
 
 _CHUNK = 64
-"""Images embedded at once outside training; bounds memory, and readings do not depend on it."""
+"""Images or slices embedded at once outside training; bounds memory, and readings do not depend on it."""
 
 
 class Diet(Enum):
@@ -126,6 +127,15 @@ class Learner(pl.LightningModule, ABC):
                 f"Backbone {backbone.name!r} expects images normalised with mean and std "
                 f"{self.backbone.expects}; the recipe says {(recipe.mean, recipe.std)}. Change the recipe."
             )
+        if self.backbone.dims != recipe.dims:
+            reads, fix = (
+                ("images", "Set backbone.slices to mean or attention, or recipe.volume to middle")
+                if self.backbone.dims == 2
+                else ("volumes", "Set recipe.volume to slices or cube")
+            )
+            raise PlanError(
+                f"Backbone {backbone.name!r} reads {reads}; recipe.volume is {recipe.volume!r}. {fix}."
+            )
 
     @property
     @abstractmethod
@@ -164,7 +174,7 @@ class Learner(pl.LightningModule, ABC):
         """The part of the work on images that no training of this learner changes.
 
         Args:
-            images: uint8 ``(n, size, size, channels)``, or what this returned before.
+            images: uint8 ``(n, *Recipe.shape)``, or what this returned before.
 
         Returns:
             The images; where the backbone has a neck, float32 embeddings ``(n, dim)`` by its frozen network.
@@ -172,7 +182,9 @@ class Learner(pl.LightningModule, ABC):
         if not self.spec.neck or not self.reads_encoder or images.is_floating_point():
             return images
         with frozen(self), torch.no_grad():
-            parts = [self.backbone.prepare(self.recipe.normalise(c)) for c in torch.split(images, _CHUNK)]
+            parts = [
+                self.backbone.prepare(self.recipe.normalise(c)) for c in torch.split(images, self._at_once)
+            ]
         return torch.cat(parts) if parts else torch.empty((0, self.backbone.dim))
 
     def embed(self, images: Tensor) -> Tensor:
@@ -191,7 +203,11 @@ class Learner(pl.LightningModule, ABC):
         if len(images) == 0:
             return torch.empty((0, self.backbone.dim))
         with frozen(self), torch.no_grad():
-            return torch.cat([self.embed(chunk).float() for chunk in torch.split(images, _CHUNK)])
+            return torch.cat([self.embed(chunk).float() for chunk in torch.split(images, self._at_once)])
+
+    @property
+    def _at_once(self) -> int:
+        return max(1, _CHUNK // self.recipe.depth)
 
     def adapt(self, support: Support) -> Classifier:
         """Fit a classifier to labelled images. The learner itself is left unchanged."""

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from workbench.backbones import BackboneSpec
-from workbench.errors import ModelFileError
+from workbench.errors import ModelFileError, PlanError
 from workbench.imaging.recipe import Recipe
 from workbench.learners import learner_class
 from workbench.learners.base import Classifier, Learner, Optimisation, SupportEmbeddings
@@ -83,6 +83,9 @@ class ClassifierRecord:
         choice: one sentence on how the method was chosen, empty where it was given.
         body_part: that the headers of most of the support's scans name; empty where they name none.
         notice: what it may be used for.
+        pooled_slices: how many slices of a volume its encoder of images reads, whose embeddings are averaged;
+            0 where it reads what the weights file says. See `load_learner`.
+        region: what was marked on the labelled scans, in words; empty where they were read whole.
         kind, format: of the file.
     """
 
@@ -99,6 +102,8 @@ class ClassifierRecord:
     choice: str = ""
     body_part: str = ""
     notice: str = "For research use. Not for diagnostic use."
+    pooled_slices: int = 0
+    region: str = ""
     kind: str = "classifier"
     format: int = FORMAT
 
@@ -111,11 +116,13 @@ class LoadedLearner:
         learner: in evaluation mode.
         record: of the file, with `method` and `options` as they were asked for.
         sha256: of the file.
+        pooled_slices: as it was asked for; see `load_learner`.
     """
 
     learner: Learner
     record: LearnerRecord
     sha256: str
+    pooled_slices: int = 0
 
 
 def create(
@@ -164,7 +171,7 @@ def describe(learner: Learner, title: str = "") -> LearnerRecord:
 
 
 def load_learner(
-    path: Path, method: str | None = None, options: Mapping[str, Any] | None = None
+    path: Path, method: str | None = None, options: Mapping[str, Any] | None = None, pooled_slices: int = 0
 ) -> LoadedLearner:
     """Read a learner file.
 
@@ -172,13 +179,18 @@ def load_learner(
         path: to read.
         method: another method on the file's backbone, instead of the file's own.
         options: settings that replace the stored (or default) ones.
+        pooled_slices: have an encoder of images read this many evenly spaced slices of a volume and average
+            their embeddings (`workbench.backbones.slicewise`), instead of the middle slice; 0 for what the
+            file says.
 
     Raises:
         ModelFileError: if the file is damaged or of another kind.
-        PlanError: for an unknown method or option.
+        PlanError: for an unknown method or option, or pooled slices of weights that read volumes already.
     """
     tensors, meta = read_tensors(path, "learner")
     record = _validated(LearnerRecord, meta, path)
+    if pooled_slices:
+        record, tensors = _pooling(record, tensors, pooled_slices)
     chosen = method or record.method
     settings = {**(record.options if chosen == record.method else {}), **(options or {})}
     # The meta-training softmax is not stored; a learner loaded for adaptation has none.
@@ -202,8 +214,29 @@ def load_learner(
     learner.load_state_dict({n: t.to(wanted[n].dtype) for n, t in tensors.items()}, strict=False)
     learner.eval()
     return LoadedLearner(
-        learner, replace(record, method=chosen, options=plain(learner.settings)), sha256_of(path)
+        learner,
+        replace(record, method=chosen, options=plain(learner.settings)),
+        sha256_of(path),
+        pooled_slices,
     )
+
+
+def _pooling(
+    record: LearnerRecord, tensors: Mapping[str, Tensor], slices: int
+) -> tuple[LearnerRecord, dict[str, Tensor]]:
+    """A file's description and tensors with the encoder of images inside `Slicewise`; nothing is added."""
+    if record.recipe.volume != "middle":
+        raise PlanError(f"The weights {record.title!r} read volumes already; leave out the number of slices.")
+    try:
+        recipe = replace(record.recipe, volume="slices", slices=slices)
+    except ValueError as error:
+        raise PlanError(f"Pooled slices: {error}.") from error
+    inner = "backbone.trunk." if record.backbone.neck else "backbone."
+    moved = {
+        f"{inner}network.{name.removeprefix(inner)}" if name.startswith(inner) else name: value
+        for name, value in tensors.items()
+    }
+    return replace(record, backbone=replace(record.backbone, slices="mean"), recipe=recipe), moved
 
 
 def save_classifier(classifier: Classifier, path: Path, record: ClassifierRecord) -> None:

@@ -64,9 +64,12 @@ def moved(images: Tensor, generator: torch.Generator) -> Tensor:
     """Each image mirrored left to right or not, and shifted; what leaves on one side enters on the other.
 
     Args:
-        images: ``(n, channels, h, w)``.
+        images: ``(n, channels, h, w)``, or volumes ``(n, channels, depth, h, w)``: slices move together.
         generator: of the random numbers.
     """
+    if images.ndim == 5:
+        flat = moved(images.flatten(1, 2), generator)
+        return flat.reshape(images.shape)
     count, _, height, width = images.shape
     down = torch.randint(-(height // _REACH), height // _REACH + 1, (count, 1), generator=generator)
     right = torch.randint(-(width // _REACH), width // _REACH + 1, (count, 1), generator=generator)
@@ -86,26 +89,29 @@ class SmallNetwork(Backbone):
     Args:
         channels, side: of the input.
         width: filters of each convolution.
+        dims: 2 for images, 3 for volumes, whose convolutions are 3x3x3.
     """
 
-    def __init__(self, channels: int, side: int, width: int) -> None:
+    def __init__(self, channels: int, side: int, width: int, dims: int = 2) -> None:
         super().__init__()
+        self.dims = dims
         layers = [(channels, width), *[(width, width)] * (_LAYERS - 1)]
-        self.weights = nn.ParameterList(torch.randn(n, m, 3, 3) for m, n in layers)
-        self.gains = nn.ParameterList(torch.ones(n, 1, 1, 1) for _, n in layers)
+        self.weights = nn.ParameterList(torch.randn(n, m, *[3] * dims) for m, n in layers)
+        self.gains = nn.ParameterList(torch.ones(n, *[1] * (dims + 1)) for _, n in layers)
         self.biases = nn.ParameterList(torch.zeros(n) for _, n in layers)
         for _ in layers:
             side = -(-side // 2)
-        self.dim = width * side**2
+        self.dim = width * side**dims
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings ``(n, dim)``."""
         maps = images
+        convolve = F.conv2d if self.dims == 2 else F.conv3d
         for weight, gain, bias in zip(self.weights, self.gains, self.biases, strict=True):
             shape = weight.shape[1:]
             # Mean 0 and variance 1 over the fan-in, in one pass; 1.7139 makes up for the ReLU.
             filters = F.layer_norm(weight, shape) * (gain * (1.7139 / shape.numel() ** 0.5))
-            maps = F.relu(F.conv2d(maps, filters, bias, stride=2, padding=1))
+            maps = F.relu(convolve(maps, filters, bias, stride=2, padding=1))
         return maps.flatten(1)
 
 
@@ -130,8 +136,9 @@ class FromScratch(Learner):
         self.side = min(self.options.side, recipe.size)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.options.seed)
-            self.network = SmallNetwork(recipe.channels, self.side, self.options.width)
-        self.network.to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+            self.network = SmallNetwork(recipe.channels, self.side, self.options.width, recipe.dims)
+        layout = torch.channels_last if recipe.dims == 2 else torch.channels_last_3d
+        self.network.to(memory_format=layout).requires_grad_(False)  # type: ignore[call-overload]
 
     @property
     def settings(self) -> FromScratchOptions:
@@ -144,14 +151,16 @@ class FromScratch(Learner):
         return False
 
     def features(self, images: Tensor) -> Tensor:
-        """Uint8 images ``(n, size, size, channels)`` averaged down to ``(n, side, side, channels)``."""
-        if images.shape[1] == self.side:
+        """Uint8 images averaged to ``(n, side, side, channels)``, volumes to a side in three directions."""
+        dims = self.recipe.dims
+        if images.shape[1 : 1 + dims] == (self.side,) * dims:
             return images
+        average = F.adaptive_avg_pool2d if dims == 2 else F.adaptive_avg_pool3d
         parts = [
-            F.adaptive_avg_pool2d(chunk.permute(0, 3, 1, 2).float(), self.side).round_().to(torch.uint8)
+            average(chunk.movedim(-1, 1).float(), self.side).round_().to(torch.uint8)
             for chunk in torch.split(images, 64)
         ]
-        return torch.cat(parts).permute(0, 2, 3, 1).contiguous() if parts else images
+        return torch.cat(parts).movedim(1, -1).contiguous() if parts else images
 
     def fit(self, features: Tensor, labels: Tensor, way: int) -> AdaptedHead:
         """Train the small network; see `Learner.fit`."""

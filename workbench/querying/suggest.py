@@ -14,8 +14,9 @@ import torch
 
 from workbench.adaptation.model import AdaptedModel, has_seen, other_modality
 from workbench.data.examples import Example, Features
-from workbench.data.folders import iter_scans, pixel_digest, scan_key
+from workbench.data.folders import iter_scans, scan_key
 from workbench.errors import ScanRefused, SupportError
+from workbench.imaging.digest import pixel_digest
 from workbench.imaging.scan import Scan
 from workbench.learners.base import Classifier
 from workbench.querying import DEFAULT

@@ -200,8 +200,13 @@ def sampling_weights(cohorts: Sequence[Cohort], drawn_share: float = 0.3) -> lis
 
 
 def uses_bfloat16(plan: Plan) -> bool:
-    """Whether the run computes in bfloat16 where autocast allows it."""
-    return plan.precision == "bfloat16" or (plan.precision == "auto" and native_bfloat16())
+    """Whether the run computes in bfloat16 where autocast allows it.
+
+    Not of itself for networks of volumes: PyTorch 2.13's gradient of a 3-D convolution in bfloat16 on a CPU
+    now and then holds numbers that are not finite.
+    """
+    volumes = plan.recipe.dims == 3 and not plan.backbone.slices
+    return plan.precision == "bfloat16" or (plan.precision == "auto" and native_bfloat16() and not volumes)
 
 
 def _cohort(name: str, plan: Plan, data: Path | None, progress: bool) -> Cohort:
@@ -233,16 +238,18 @@ def _initial(plan: Plan, training: Sequence[Cohort], start: Path | None) -> Lear
 
 
 def _start_from(learner: Learner, source: Learner, plan: Plan) -> None:
-    """Copy a backbone: the whole of it, or the frozen network under a fresh neck.
+    """Copy a backbone: the whole of it, the frozen network under a fresh neck, or the encoder of slices.
 
     Networks that differ only in when their normaliser takes statistics exchange everything but those.
     """
     have, want = source.spec, plan.backbone
+    values = dict(source.backbone.state_dict())
+    if want.slices and not have.slices and not have.neck:
+        have = replace(have, slices=want.slices)
+        values = {f"network.{n}": v for n, v in values.items()}
     if want.neck and not have.neck:
         have = replace(have, neck=want.neck)
-        values = {f"trunk.{n}": v for n, v in source.backbone.state_dict().items()}
-    else:
-        values = dict(source.backbone.state_dict())
+        values = {f"trunk.{n}": v for n, v in values.items()}
     batch = {"batch", "transductive"}
     if {have.normaliser, want.normaliser} == batch:
         have = replace(have, normaliser=want.normaliser)

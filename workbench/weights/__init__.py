@@ -1,7 +1,8 @@
 """Weights shipped with the package, and how a name becomes a file.
 
 ``general.safetensors`` is the encoder every frozen-encoder method uses; ``general-METHOD.safetensors``
-holds weights of a method that needs its own (MAML's starting point).
+holds weights of a method that needs its own (MAML's starting point). ``volumes.safetensors`` is an encoder of
+whole volumes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from workbench.errors import ModelFileError
 
 DEFAULT = "general"
-DEFAULT_METHODS = {"general": "auto"}
+DEFAULT_METHODS = {"general": "auto", "volumes": "auto"}
 """How shipped weights adapt unless a method is named, where that is not the method they were trained with."""
 _FOLDER = Path(__file__).parent
 
