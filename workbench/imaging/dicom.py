@@ -5,7 +5,6 @@ Called by `read`; `series` uses the same parts for many files.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -57,16 +56,20 @@ def scan_of(file: DicomFile) -> Scan:
         if spacing is not None:
             findings += geometry.oblong_pixels(spacing)
         return assemble(
-            dataset, values, pixels, spacing, affine, file.source, file_digest(file.path), findings
+            dataset, values, pixels, spacing, affine, file.source, file.digest, findings
         )
 
 
 def decoded(file: DicomFile) -> Values:
     """Pixel values of an opened file, every failure named.
 
+    Those that a worker has decoded are handed out once.
+
     Raises:
         ScanRefused: pixel data is damaged or contradicts the header.
     """
+    if file.held is not None:
+        return file.held.take()
     with refusing(file.source), quiet():
         check_codestreams(file)
         values = decode(file.dataset, file.source)
@@ -266,9 +269,3 @@ def _parallel(planes: list[Plane]) -> bool:
         and np.allclose(plane.spacing, first.spacing, rtol=1e-3)
         for plane in planes
     )
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,11 +1,13 @@
 """Opening a DICOM file and deciding, from its header alone, whether it holds an image within the budget.
 
-The header is parsed once; pixel data stays on disk until `pixelchain.decode` asks for it. Called by `dicom`
-for one file and by `series` for many.
+The file is read once: its digest is of the bytes that are parsed. Called by `dicom` for one file and by
+`decoding` for many.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
 import threading
 import warnings
@@ -13,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import pydicom
@@ -34,7 +37,8 @@ from pydicom.uid import (
 
 from workbench.errors import ScanRefused
 from workbench.imaging.codestream import frame_size
-from workbench.imaging.limits import LIMITS, check_file_size, check_values
+from workbench.imaging.held import Held
+from workbench.imaging.limits import LIMITS, check_claim, check_file_size, check_values
 from workbench.imaging.pixelchain import frame_count
 from workbench.imaging.scan import Finding, Severity
 
@@ -42,9 +46,8 @@ from workbench.imaging.scan import Finding, Severity
 # or a refusal here.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
-DEFER_BYTES = 16_384
 DeflatedImageFrameCompression = UID("1.2.840.10008.1.2.8.1")
-_PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _NATIVE = (
     ImplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -72,14 +75,18 @@ class DicomFile:
     Attributes:
         path: where it lies.
         source: what to call it on screen.
-        dataset: parsed header; pixel data is read from `path` when it is first used.
+        dataset: parsed file; only its header where a worker has decoded the pixels.
+        digest: SHA-256 of the file's bytes, in hexadecimal.
         findings: what opening it brought to light.
+        held: pixel values that a worker has decoded, to be taken once; None where `dataset` holds the pixels.
     """
 
     path: Path
     source: str
     dataset: FileDataset
+    digest: str
     findings: tuple[Finding, ...] = field(default=())
+    held: Held | None = None
 
     @property
     def is_localiser(self) -> bool:
@@ -95,13 +102,15 @@ def open_dicom(path: Path, source: str) -> DicomFile:
     """
     with refusing(source):
         check_file_size(source, path.stat().st_size)
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
         findings: list[Finding] = []
         with quiet():
-            defer = None if _check_deflated(path, source) else DEFER_BYTES
+            _check_deflated(data, source)
             try:
-                dataset = pydicom.dcmread(path, defer_size=defer)
+                dataset = pydicom.dcmread(io.BytesIO(data))
             except pydicom.errors.InvalidDicomError:
-                dataset = pydicom.dcmread(path, defer_size=defer, force=True)
+                dataset = pydicom.dcmread(io.BytesIO(data), force=True)
                 findings.append(
                     Finding(
                         "dicom-header-missing",
@@ -112,12 +121,17 @@ def open_dicom(path: Path, source: str) -> DicomFile:
                 )
             if findings or "TransferSyntaxUID" not in dataset.file_meta:
                 _guess_syntax(dataset)
-            check_header(dataset, source)
-        return DicomFile(path, source, dataset, tuple(findings))
+            check_header(dataset, source, len(data))
+        return DicomFile(path, source, dataset, digest, tuple(findings))
 
 
-def check_header(dataset: FileDataset, source: str) -> None:
+def check_header(dataset: FileDataset, source: str, size: int) -> None:
     """Everything that can be known before pixels are touched.
+
+    Args:
+        dataset: parsed file.
+        source: its name, for messages.
+        size: of the file in bytes, against which its claims are held.
 
     Raises:
         ScanRefused: as described in `open_dicom`.
@@ -129,7 +143,11 @@ def check_header(dataset: FileDataset, source: str) -> None:
     samples = int(dataset.get("SamplesPerPixel") or 1)
     # A bit more than a value each: 64-bit pixels cost twice what a float32 does.
     words = max(1, int(dataset.BitsAllocated) // 32)
-    check_values(source, (frame_count(dataset), int(dataset.Rows), int(dataset.Columns), samples * words))
+    sizes = (frame_count(dataset), int(dataset.Rows), int(dataset.Columns))
+    check_values(source, (*sizes, samples * words))
+    if UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated:
+        # Of uncompressed pixels pydicom compares the length before it makes room.
+        check_claim(source, prod(sizes) * samples, size)
     if "PixelData" in dataset:
         stored, high = dataset.get("BitsStored"), dataset.get("HighBit")
         if stored in (None, ""):
@@ -255,7 +273,7 @@ def _check_kind(dataset: FileDataset, source: str) -> None:
         for beginning, what in _NOT_SCANS:
             if sop_class.startswith(beginning):
                 raise ScanRefused(source, f"It is {what}.", _SEND_IMAGES)
-    if not any(name in dataset for name in _PIXEL_ELEMENTS):
+    if not any(name in dataset for name in PIXEL_ELEMENTS):
         kind = f" ({sop_class.name})" if sop_class.name != sop_class else ""
         raise ScanRefused(source, f"It is a DICOM object without pixel data{kind}.", _SEND_IMAGES)
     if sop_class == VLWholeSlideMicroscopyImageStorage and frame_count(dataset) > 1:
@@ -298,30 +316,29 @@ def _check_codec(dataset: FileDataset, source: str) -> None:
             )
 
 
-def _check_deflated(path: Path, source: str) -> bool:
-    """Whether the data set is deflated; refuses one that inflates past the budget.
+def _check_deflated(data: bytes, source: str) -> None:
+    """Refuse a deflated data set that inflates past the budget.
 
     pydicom inflates all of it even for a header, so it has to be counted first.
     """
     inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    room = LIMITS.inflated(path.stat().st_size)
-    with path.open("rb") as stream:
-        if read_preamble(stream, force=True) is None:
-            return False
-        # The group length may lie, so the data set's start is found as `dcmread` finds it.
-        if _read_file_meta_info(stream).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            return False
-        while data := (inflater.unconsumed_tail or stream.read(2**16)):
-            total += len(inflater.decompress(data, 2**20))
-            if total > room or inflater.eof:
-                break
+    room = LIMITS.inflated(len(data))
+    stream = io.BytesIO(data)
+    if read_preamble(stream, force=True) is None:
+        return
+    # The group length may lie, so the data set's start is found as `dcmread` finds it.
+    if _read_file_meta_info(stream).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    while packed := (inflater.unconsumed_tail or stream.read(2**16)):
+        total += len(inflater.decompress(packed, 2**20))
+        if total > room or inflater.eof:
+            break
     if total > room:
         raise ScanRefused(
             source,
             f"It inflates to more than {room / 2**20:,.0f} MiB, which no image of its size does.",
             "Export it uncompressed and smaller.",
         )
-    return True
 
 
 def _guess_syntax(dataset: FileDataset) -> None:

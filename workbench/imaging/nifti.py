@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+from math import prod
 from pathlib import Path
 
 import nibabel as nib
@@ -19,7 +20,7 @@ from workbench.errors import ScanRefused
 from workbench.imaging import geometry
 from workbench.imaging.dicom import replace_non_finite
 from workbench.imaging.dicomfile import quiet, refusing
-from workbench.imaging.limits import LIMITS, check_file_size, check_values
+from workbench.imaging.limits import LIMITS, check_claim, check_file_size, check_held, check_values
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity, Units
 
 _MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
@@ -106,14 +107,23 @@ def _checked_header(path: Path, source: str) -> Header:
         check_values(source, shape)
     if not 0 <= float(header["vox_offset"]) <= LIMITS.header_bytes:
         raise ScanRefused(source, "Its pixels begin beyond any honest header.", "Convert it again.")
+    # nibabel makes room for what is claimed before it finds that the file ends.
+    voxels, size = prod(shape[:3]), path.stat().st_size
+    if _is_gzipped(path):
+        check_claim(source, voxels, size)
+    else:
+        check_held(source, voxels * header.get_data_dtype().itemsize, size - int(header["vox_offset"]))
     return header
 
 
 def _opened(path: Path) -> io.BufferedIOBase:
     """The file's bytes, inflated where they are gzipped, whatever its name says."""
+    return gzip.GzipFile(path) if _is_gzipped(path) else path.open("rb")
+
+
+def _is_gzipped(path: Path) -> bool:
     with path.open("rb") as plain:
-        zipped = plain.read(2) == b"\x1f\x8b"
-    return gzip.GzipFile(path) if zipped else path.open("rb")
+        return plain.read(2) == b"\x1f\x8b"
 
 
 def _zooms(header: Header, scale: float) -> tuple[float, float, float]:

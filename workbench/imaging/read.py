@@ -1,7 +1,8 @@
 """Reading files, folders and zips: the one door through which images enter the workbench.
 
 Called by cohort folders, the command line and the web UI. Everything is judged by content; only
-`ScanRefused` leaves, and a bad file never takes a good one down.
+`ScanRefused` leaves, and a bad file never takes a good one down. Files are decoded by `workers`, several at a
+time and each read once; here they are found, told apart, and put together.
 """
 
 from __future__ import annotations
@@ -10,24 +11,21 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workbench.errors import ScanRefused
 from workbench.imaging.archive import is_clutter, unpacked
-from workbench.imaging.dicom import read_dicom
-from workbench.imaging.dicomfile import DicomFile, open_dicom, refusing
-from workbench.imaging.nifti import read_nifti
-from workbench.imaging.raster import read_raster
+from workbench.imaging.decoding import open_decoded, open_header, read_file
+from workbench.imaging.dicom import scan_of
+from workbench.imaging.dicomfile import DicomFile, refusing
+from workbench.imaging.held import Held
+from workbench.imaging.limits import LIMITS
 from workbench.imaging.scan import Scan
 from workbench.imaging.series import Group, group_series, read_group
 from workbench.imaging.sniff import Kind, sniff
+from workbench.imaging.workers import Call, Stopped, call, run, run_all
 
-_READERS: dict[Kind, Callable[[Path, str], Scan]] = {
-    Kind.DICOM: read_dicom,
-    Kind.NIFTI: read_nifti,
-    Kind.RASTER: read_raster,
-}
 _REASONS: dict[Kind, tuple[str, str]] = {
     Kind.ZIP: ("It is a zip of several scans.", "Give it where several scans are expected."),
     Kind.GZIP: ("It is a gzip file without a NIfTI image in it.", "Unpack it first."),
@@ -39,6 +37,10 @@ _REASONS: dict[Kind, tuple[str, str]] = {
         "Give DICOM, NIfTI, PNG, JPEG, BMP or TIFF files, folders or zips of them.",
     ),
 }
+
+
+Outcome = Scan | DicomFile | ScanRefused
+"""What a worker makes of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,12 @@ class ReadResult:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A file to be read: its place, the name shown, its kind, and the zip it came from (or empty)."""
+    """A file to be read: its place, the name shown, its kind and size, and the zip it came from (or empty)."""
 
     path: Path
     source: str
     kind: Kind
+    size: int
     archive: str
 
 
@@ -79,7 +82,8 @@ def read_scan(path: Path, *, name: str | None = None) -> Scan:
         kind = _kind(path, source)
         if kind is Kind.ZIP:
             return _only_scan(path, source)
-        return _READERS[kind](path, source)
+        outcome = run(_reading(_Entry(path, source, kind, path.stat().st_size, "")))
+        return scan_of(outcome) if isinstance(outcome, DicomFile) else outcome
 
 
 def read_scans(
@@ -103,8 +107,9 @@ def read_scans(
     with ExitStack() as held:
         batches = _batches(paths, names or {}, held, refused)
         counter = _Counter(sum(map(len, batches)), progress)
+        room = _Room(paths)
         for batch in batches:
-            _read_batch(batch, counter, scans, refused)
+            _read_batch(batch, counter, room, scans, refused)
             counter.reach(len(batch))
     return ReadResult(tuple(scans), tuple(refused))
 
@@ -127,6 +132,62 @@ class _Counter:
         self._floor += files
         while self._done < self._floor:
             self.advance()
+
+
+class _Room:
+    """How many more pixel values one call of `read_scans` may hold.
+
+    Each file keeps within its own budget, but a small zip may hold thousands that all reach it.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._left = LIMITS.readable(sum(map(_bytes, paths)))
+
+    def take(self, outcome: Outcome, entry: _Entry) -> Outcome:
+        """The outcome, or a refusal in place of pixels for which there is no room."""
+        if isinstance(outcome, ScanRefused):
+            return outcome
+        held = outcome.held if isinstance(outcome, DicomFile) else None
+        values = outcome.pixels.size if isinstance(outcome, Scan) else held.size if held else 0
+        if values <= self._left:
+            self._left -= values
+            return outcome
+        refusal = ScanRefused(
+            entry.source,
+            "Together with the scans read before it, it takes more memory than is allowed.",
+            "Read fewer scans at a time.",
+        )
+        return replace(outcome, held=Held(refusal)) if isinstance(outcome, DicomFile) else refusal
+
+
+def _bytes(path: Path) -> int:
+    """Size of a file, or of all files in a folder; what cannot be looked at counts nothing."""
+    try:
+        if path.is_dir():
+            return sum(file.lstat().st_size for file in _walk(path))
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _reading(entry: _Entry) -> Call[Scan | DicomFile]:
+    """What a worker is to do for a file."""
+    if entry.kind is Kind.DICOM:
+        return call(open_decoded, entry.source, entry.size, entry.path, entry.source)
+    shown = _shown(entry.source, entry.archive)
+    return call(read_file, entry.source, entry.size, entry.kind, entry.path, shown)
+
+
+def _outcomes(batch: Sequence[_Entry]) -> Iterator[Outcome]:
+    """What became of each file, in order; where decoding was stopped its header is read again, alone."""
+    for entry, outcome in zip(batch, run_all(map(_reading, batch)), strict=True):
+        if not (isinstance(outcome, Stopped) and entry.kind is Kind.DICOM):
+            yield outcome
+            continue
+        # The series must know that a slice of it is missing.
+        for header in run_all([call(open_header, entry.source, entry.size, entry.path, entry.source)]):
+            is_file = isinstance(header, DicomFile)
+            yield replace(header, held=Held(outcome)) if is_file else outcome
 
 
 def _only_scan(path: Path, source: str) -> Scan:
@@ -180,7 +241,7 @@ def _entry(path: Path, source: str, archive: str, refused: list[ScanRefused]) ->
     """Look at a file's first bytes; what no reader exists for is refused."""
     try:
         with refusing(source):
-            return _Entry(path, source, _kind(path, source), archive)
+            return _Entry(path, source, _kind(path, source), path.stat().st_size, archive)
     except ScanRefused as error:
         refused.append(error)
         return None
@@ -196,29 +257,27 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _read_batch(
-    batch: list[_Entry], counter: _Counter, scans: list[Scan], refused: list[ScanRefused]
+    batch: list[_Entry], counter: _Counter, room: _Room, scans: list[Scan], refused: list[ScanRefused]
 ) -> None:
     archive_of = {entry.path: entry.archive for entry in batch}
     found: list[tuple[str, Scan]] = []
-    headers: list[DicomFile] = []
-    for entry in batch:
-        try:
-            with refusing(entry.source):
-                if entry.kind is Kind.DICOM:
-                    headers.append(open_dicom(entry.path, entry.source))
-                    continue
-                shown = _shown(entry.source, entry.archive)
-                found.append((entry.source, _READERS[entry.kind](entry.path, shown)))
-        except ScanRefused as error:
-            refused.append(error)
+    files: list[DicomFile] = []
+    for entry, outcome in zip(batch, _outcomes(batch), strict=True):
+        outcome = room.take(outcome, entry)
+        if isinstance(outcome, DicomFile):
+            files.append(outcome)
+        elif isinstance(outcome, Scan):
+            found.append((entry.source, outcome))
+        else:
+            refused.append(outcome)
         counter.advance()
-    groups, dropped = group_series(headers)
+    groups, dropped = group_series(files)
     refused += dropped
     for group in groups:
         first = min((file.source for file in group.files), key=natural)
         try:
             archive = archive_of[group.files[0].path]
-            found.append((first, read_group(group, _group_name(group, first, archive), counter.advance)))
+            found.append((first, read_group(group, _group_name(group, first, archive))))
         except ScanRefused as error:
             refused.append(error)
     scans += [scan for _, scan in sorted(found, key=lambda pair: natural(pair[0]))]
