@@ -145,9 +145,6 @@ def check_header(dataset: FileDataset, source: str, size: int) -> None:
     words = max(1, int(dataset.BitsAllocated) // 32)
     sizes = (frame_count(dataset), int(dataset.Rows), int(dataset.Columns))
     check_values(source, (*sizes, samples * words))
-    if UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated:
-        # Of uncompressed pixels pydicom compares the length before it makes room.
-        check_claim(source, prod(sizes) * samples, size)
     if "PixelData" in dataset:
         stored, high = dataset.get("BitsStored"), dataset.get("HighBit")
         if stored in (None, ""):
@@ -157,6 +154,9 @@ def check_header(dataset: FileDataset, source: str, size: int) -> None:
                 source, "Its HighBit lies outside the allocated bits.", "Export or send it again."
             )
     _check_codec(dataset, source)
+    if UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated:
+        # Of uncompressed pixels pydicom compares the length before it makes room.
+        check_claim(source, prod(sizes) * samples, size)
 
 
 def check_codestreams(file: DicomFile) -> None:

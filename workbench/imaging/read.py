@@ -18,7 +18,7 @@ from workbench.errors import ScanRefused
 from workbench.imaging.archive import is_clutter, unpacked
 from workbench.imaging.decoding import open_decoded, open_header, read_file
 from workbench.imaging.dicom import scan_of
-from workbench.imaging.dicomfile import DicomFile, refusing
+from workbench.imaging.dicomfile import DicomFile, quiet, refusing
 from workbench.imaging.held import Held
 from workbench.imaging.limits import LIMITS
 from workbench.imaging.scan import Scan
@@ -83,7 +83,8 @@ def read_scan(path: Path, *, name: str | None = None) -> Scan:
         if kind is Kind.ZIP:
             return _only_scan(path, source)
         outcome = run(_reading(_Entry(path, source, kind, path.stat().st_size, "")))
-        return scan_of(outcome) if isinstance(outcome, DicomFile) else outcome
+        with quiet():
+            return scan_of(outcome) if isinstance(outcome, DicomFile) else outcome
 
 
 def read_scans(
@@ -271,15 +272,16 @@ def _read_batch(
         else:
             refused.append(outcome)
         counter.advance()
-    groups, dropped = group_series(files)
-    refused += dropped
-    for group in groups:
-        first = min((file.source for file in group.files), key=natural)
-        try:
-            archive = archive_of[group.files[0].path]
-            found.append((first, read_group(group, _group_name(group, first, archive))))
-        except ScanRefused as error:
-            refused.append(error)
+    with quiet():
+        groups, dropped = group_series(files)
+        refused += dropped
+        for group in groups:
+            first = min((file.source for file in group.files), key=natural)
+            try:
+                archive = archive_of[group.files[0].path]
+                found.append((first, read_group(group, _group_name(group, first, archive))))
+            except ScanRefused as error:
+                refused.append(error)
     scans += [scan for _, scan in sorted(found, key=lambda pair: natural(pair[0]))]
 
 

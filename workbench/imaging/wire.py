@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pydicom.multival import MultiValue
+
 from workbench.imaging.limits import LIMITS, MIB
 
 _HEAD = struct.Struct("<QI")
@@ -31,6 +33,7 @@ _FUNCTIONS = {
     ("numpy._core.multiarray", "scalar"),
     ("numpy._core.numeric", "_frombuffer"),
     ("copyreg", "_reconstructor"),
+    ("workbench.imaging.wire", "values_of"),
 }
 
 
@@ -45,10 +48,13 @@ def send(channel: socket.socket, value: object) -> None:
         OSError: the other side is gone.
     """
     buffers: list[pickle.PickleBuffer] = []
-    head = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    stream = io.BytesIO()
+    _Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
+    head = stream.getbuffer()
     raw = [buffer.raw() for buffer in buffers]
     sizes = b"".join(_SIZE.pack(part.nbytes) for part in raw)
-    channel.sendall(_HEAD.pack(len(head), len(raw)) + sizes + head)
+    channel.sendall(_HEAD.pack(head.nbytes, len(raw)) + sizes)
+    channel.sendall(head)
     for part in raw:
         channel.sendall(part)
 
@@ -80,6 +86,22 @@ def receive(channel: socket.socket, deadline: float | None = None, *, trusted: b
         return _Answers(io.BytesIO(head), buffers=buffers).load()
     except Exception as error:
         raise BrokenMessage from error
+
+
+class _Pickler(pickle.Pickler):
+    """Sends pydicom's lists of values without the function that made each, which may be a local one."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        return (values_of, (list(obj),)) if isinstance(obj, MultiValue) else NotImplemented
+
+
+def values_of(items: list[Any]) -> MultiValue[Any]:
+    """A list of DICOM values that are converted already."""
+    return MultiValue(_as_it_is, items)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
 
 
 class _Answers(pickle.Unpickler):

@@ -62,7 +62,9 @@ def main(descriptor: int) -> None:
         answer = _answer(order)
         try:
             wire.send(channel, answer)
-        except (MemoryError, RecursionError) as error:
+        except OSError:
+            return
+        except Exception as error:
             wire.send(channel, _refusal(order.source, error))
         del answer, order
         _without()

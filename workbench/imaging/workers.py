@@ -245,7 +245,10 @@ class _Worker:
         except TimeoutError as error:
             self.end()
             raise _too_slow(wanted.source, seconds) from error
-        except (OSError, EOFError, wire.BrokenMessage) as error:
+        except wire.BrokenMessage as error:
+            self.end()
+            raise _crashed(wanted.source) from error
+        except (OSError, EOFError) as error:
             status = self.end()
             if status == 0:
                 raise _Gone from error
@@ -291,6 +294,10 @@ def _died(source: str, status: int, seconds: float, memory: int) -> Stopped:
             "allowed).",
             "Export a smaller region or fewer frames.",
         )
+    return _crashed(source)
+
+
+def _crashed(source: str) -> Stopped:
     return Stopped(
         source,
         "The decoder crashed on it: the file is damaged or hostile.",
