@@ -75,14 +75,14 @@ def write_ct(folder: Path, slices: int, side: int, syntax: str) -> None:
         body = rows**2 + (columns / 1.3) ** 2 < size**2
         organ = (rows - 0.1) ** 2 + (columns + 0.3) ** 2 < 0.05
         values = np.where(body, 1040 + 60 * organ + noise[index % 8], 24).astype(np.uint16)
-        image = _slice(values, index, series, study, frame)
+        image = ct_slice(values, index, series, study, frame)
         if syntax != ExplicitVRLittleEndian:
             image.compress(syntax)
         # Names do not tell the order.
         image.save_as(folder / f"{(index * 7919) % slices:05d}.dcm", enforce_file_format=True)
 
 
-def _slice(values: npt.NDArray[np.uint16], index: int, series: str, study: str, frame: str) -> FileDataset:
+def ct_slice(values: npt.NDArray[np.uint16], index: int, series: str, study: str, frame: str) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian

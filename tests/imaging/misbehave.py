@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.errors import ScanRefused
+from workbench.imaging.decoding import open_decoded
 
 
 def echo(value: object) -> object:
@@ -23,6 +24,12 @@ def array(side: int) -> npt.NDArray[np.float32]:
 
 def crash() -> None:
     ctypes.string_at(0)
+
+
+def crash_on_second(path: Path, source: str) -> object:
+    if source == "IM0001":
+        crash()
+    return open_decoded(path, source)
 
 
 def abort() -> None:

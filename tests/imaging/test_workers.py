@@ -25,7 +25,7 @@ from workbench.imaging.workers import Call, Pool, Stopped, call
 SMALL = Limits(free_worker_bytes=128 * MIB, worker_factor=0, free_seconds=0.5, patience=3)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
     """Two workers with little time and memory."""
     pool = Pool(2, SMALL)
@@ -104,7 +104,7 @@ def test_a_worker_that_was_ended_between_calls_is_replaced(pool: Pool) -> None:
 
 
 def test_closing_ends_the_processes() -> None:
-    pool = Pool(1)
+    pool = Pool(1, SMALL)
     process = _outcome(pool, misbehave.process)
     assert isinstance(process, int)
     pool.close()
@@ -195,17 +195,13 @@ def test_the_number_of_workers_can_be_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert 1 <= workers.worker_count() <= 4
 
 
-def _crash_on_one(path: Path, source: str) -> object:
-    return misbehave.crash() if source == "IM0001" else open_decoded(path, source)
-
-
 def test_a_slice_that_ends_its_worker_refuses_its_series_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without its last slice the series would look whole."""
     write_series(tmp_path, asymmetric())
     save(ct(asymmetric()[0], series="1.2.3"), tmp_path / "other")
-    monkeypatch.setattr(read, "open_decoded", _crash_on_one)
+    monkeypatch.setattr(read, "open_decoded", misbehave.crash_on_second)
     result = read_scans([tmp_path])
     assert [error.source for error in result.refused] == ["IM0001"]
     assert isinstance(result.refused[0], Stopped)

@@ -60,7 +60,7 @@ class Limits:
     worker_bytes: int = 4096 * MIB
     free_worker_bytes: int = 640 * MIB
     worker_factor: float = 200.0
-    free_seconds: float = 20.0
+    free_seconds: float = 10.0
     seconds_per_mib: float = 1.0
     most_seconds: float = 300.0
     patience: float = 4.0

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from workbench.errors import ScanRefused
@@ -143,6 +144,7 @@ class _Room:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._left = LIMITS.readable(sum(map(_bytes, paths)))
+        self.is_full = False
 
     def take(self, outcome: Outcome, entry: _Entry) -> Outcome:
         """The outcome, or a refusal in place of pixels for which there is no room."""
@@ -153,12 +155,17 @@ class _Room:
         if values <= self._left:
             self._left -= values
             return outcome
-        refusal = ScanRefused(
-            entry.source,
-            "Together with the scans read before it, it takes more memory than is allowed.",
-            "Read fewer scans at a time.",
-        )
+        self.is_full = True
+        refusal = _no_room(entry.source)
         return replace(outcome, held=Held(refusal)) if isinstance(outcome, DicomFile) else refusal
+
+
+def _no_room(source: str) -> ScanRefused:
+    return ScanRefused(
+        source,
+        "Together with the scans read before it, it takes more memory than is allowed.",
+        "Read fewer scans at a time.",
+    )
 
 
 def _bytes(path: Path) -> int:
@@ -179,9 +186,15 @@ def _reading(entry: _Entry) -> Call[Scan | DicomFile]:
     return call(read_file, entry.source, entry.size, entry.kind, entry.path, shown)
 
 
-def _outcomes(batch: Sequence[_Entry]) -> Iterator[Outcome]:
+def _outcomes(batch: Sequence[_Entry], room: _Room) -> Iterator[Outcome]:
     """What became of each file, in order; where decoding was stopped its header is read again, alone."""
-    for entry, outcome in zip(batch, run_all(map(_reading, batch)), strict=True):
+    # Once there is no room nothing more is decoded: thousands of files might each take a second.
+    outcomes = run_all(_reading(entry) for entry in takewhile(lambda _: not room.is_full, batch))
+    for entry in batch:
+        outcome = next(outcomes, None)
+        if outcome is None:
+            outcome = _no_room(entry.source)
+        outcome = room.take(outcome, entry)
         if not (isinstance(outcome, Stopped) and entry.kind is Kind.DICOM):
             yield outcome
             continue
@@ -263,8 +276,7 @@ def _read_batch(
     archive_of = {entry.path: entry.archive for entry in batch}
     found: list[tuple[str, Scan]] = []
     files: list[DicomFile] = []
-    for entry, outcome in zip(batch, _outcomes(batch), strict=True):
-        outcome = room.take(outcome, entry)
+    for entry, outcome in zip(batch, _outcomes(batch, room), strict=True):
         if isinstance(outcome, DicomFile):
             files.append(outcome)
         elif isinstance(outcome, Scan):
