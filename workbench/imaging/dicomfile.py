@@ -295,7 +295,7 @@ def _check_codec(dataset: FileDataset, source: str) -> None:
     except NotImplementedError as error:
         raise ScanRefused(
             source,
-            f"Its transfer syntax ({syntax.name}) is not known here.",
+            f"Its transfer syntax ({syntax.name if syntax.is_valid else 'not a UID'}) is not known here.",
             "Export it as Explicit VR Little Endian.",
         ) from error
     if not decoder.is_available:
