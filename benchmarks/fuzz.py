@@ -34,7 +34,7 @@ from workbench.imaging.read import read_scan, read_scans
 from workbench.imaging.scan import Scan
 from workbench.imaging.workers import Stopped
 
-OURS = ("NameError", "UnboundLocalError", "ImportError", "AssertionError", "NotImplementedError")
+OURS = ("NameError", "UnboundLocalError", "ImportError", "AssertionError")
 ABOUT = re.compile(r"\d[\d,.]*( x \d[\d,.]*)*")
 
 

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -238,3 +240,17 @@ def test_a_header_comes_without_its_pixels(tmp_path: Path) -> None:
     assert held.size == 30
     assert held.take().pixels.shape == (1, 6, 5, 1)
     assert held.size == 0
+
+
+def test_reading_says_nothing_of_what_is_in_the_file(tmp_path: Path) -> None:
+    """The libraries' warnings quote element values, which may identify a patient."""
+    image = ct(asymmetric()[0])
+    image.PatientID, image.SeriesInstanceUID = "Doe^Jane" * 20, "1.2.x"
+    with pydicom.config.disable_value_validation():
+        save(image, tmp_path / "a")
+        save(ct(asymmetric()[1], series="1.2.y"), tmp_path / "b")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert len(read_scans([tmp_path]).scans) == 2
+        read_scan(tmp_path / "a")
+    assert [str(one.message) for one in said] == []

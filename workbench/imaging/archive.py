@@ -84,6 +84,10 @@ def _unpack(path: Path, source: str, folder: Path) -> Unpacked:
                 files.append((target, name))
     except ScanRefused:
         raise
+    except NotImplementedError as error:
+        raise ScanRefused(
+            source, "The zip is packed in a way that is not read.", "Zip the scans again, the plain way."
+        ) from error
     except Exception as error:
         raise ScanRefused(
             source, f"The zip is damaged ({type(error).__name__}).", "Zip or download it again."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -285,7 +286,7 @@ def _read_batch(
             refused.append(outcome)
         counter.advance()
     with quiet():
-        groups, dropped = group_series(files)
+        groups, dropped = _grouped(files)
         refused += dropped
         for group in groups:
             first = min((file.source for file in group.files), key=natural)
@@ -295,6 +296,39 @@ def _read_batch(
             except ScanRefused as error:
                 refused.append(error)
     scans += [scan for _, scan in sorted(found, key=lambda pair: natural(pair[0]))]
+
+
+def _grouped(files: list[DicomFile]) -> tuple[list[Group], list[ScanRefused]]:
+    """`group_series`, without the files whose headers are damaged where it looks.
+
+    Elements are interpreted when they are first used, so that damage may show here. First the files are
+    tried that fail alone, then those of which any element cannot be interpreted.
+    """
+    refused: list[ScanRefused] = []
+    for check in (None, group_series, _interpret):
+        sound: list[DicomFile] = []
+        for file in files:
+            try:
+                with refusing(file.source):
+                    if check is not None:
+                        check([file])
+                sound.append(file)
+            except ScanRefused as error:
+                refused.append(error)
+        try:
+            with refusing(sound[0].source if sound else ""):
+                groups, dropped = group_series(sound)
+                return groups, [*refused, *dropped]
+        except ScanRefused:
+            files = sound
+    reason, fix = "Its header contradicts those of the files beside it.", "Give it alone."
+    return [], [*refused, *(ScanRefused(file.source, reason, fix) for file in files)]
+
+
+def _interpret(files: Sequence[DicomFile]) -> None:
+    """Interpret every element, as iterating does."""
+    for file in files:
+        deque(file.dataset, maxlen=0)
 
 
 def _group_name(group: Group, first: str, archive: str) -> str:
