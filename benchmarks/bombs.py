@@ -88,7 +88,7 @@ def attack_apart(*names: str) -> list[Outcome]:
 
 
 def attack_page(names: list[str]) -> list[Outcome]:
-    """Drop each file, with a good one, on the page of a server of its own; memory is the server's and its workers'."""
+    """Drop each file, with a good one, on a server's page; memory is the server's and its workers'."""
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory(prefix="workbench-bombs-") as place, ExitStack() as stack:

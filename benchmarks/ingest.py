@@ -2,10 +2,10 @@
 
     python -m benchmarks.ingest --slices 500 --turns 7
 
-Each reader runs in processes of its own, in turns (A B C A B C ...), on the same files, which are in the page cache. A
-process imports its library, reads four slices so that lazy imports and decoding processes are there, then
-reads the series once. Time is by the clock and in processor seconds of all its processes; memory is the largest
-resident size of the process plus that of each of its workers.
+Each reader runs in processes of its own, in turns (A B C A B C ...), on the same files, which are in the page
+cache. A process imports its library, reads four slices so that lazy imports and decoding processes are
+there, then reads the series once. Time is by the clock and in processor seconds of all its processes;
+memory is the largest resident size of the process plus that of each of its workers.
 """
 
 from __future__ import annotations
@@ -181,8 +181,8 @@ def spread(ours: list[float], theirs: list[float]) -> str:
 def table(rows: list[Row]) -> str:
     """The page's tables in Markdown."""
     lines = [
-        "| series | reader | clock, s | processor, s | peak memory, MiB | of it before reading, MiB | its time over "
-        "ours, clock | its time over ours, processor |",
+        "| series | reader | clock, s | processor, s | peak memory, MiB | of it before reading, MiB | "
+        "its time over ours, clock | its time over ours, processor |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -59,7 +59,10 @@ _NUMBERS = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocat
 _OTHERS = (
     ("PixelRepresentation", (0, 1, 2)),
     ("PlanarConfiguration", (0, 1, 2)),
-    ("PhotometricInterpretation", ("MONOCHROME1", "RGB", "YBR_FULL_422", "PALETTE COLOR", "YBR_ICT", "", "X")),
+    (
+        "PhotometricInterpretation",
+        ("MONOCHROME1", "RGB", "YBR_FULL_422", "PALETTE COLOR", "YBR_ICT", "", "X"),
+    ),
     ("RescaleSlope", ("0", "1e308", "-1", "nan", "", "1e-300")),
     ("RescaleIntercept", ("1e308", "inf", "", "-5")),
     ("PixelSpacing", (["0", "0"], ["-1", "1"], ["1"], [], ["1e30", "1e-30"])),
@@ -112,7 +115,13 @@ def _is_image(path: Path) -> bool:
 def _dicoms() -> list[Seed]:
     found = []
     grey = np.arange(1024, dtype=np.uint16).reshape(32, 32)  # the smallest that OpenJPEG writes
-    for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGLSLossless, JPEG2000Lossless, RLELossless):
+    for syntax in (
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        JPEGLSLossless,
+        JPEG2000Lossless,
+        RLELossless,
+    ):
         image = ct_slice(grey, 0, "1.2.3", "1.2.4", "1.2.5")
         if syntax.is_compressed:
             image.compress(syntax)
@@ -287,15 +296,19 @@ def _nifti(data: bytes, dice: random.Random) -> bytes:
     header = (nib.Nifti2Header if is_two else nib.Nifti1Header)(data[: 540 if is_two else 348], check=False)
     raw = np.frombuffer(bytearray(header.binaryblock), header.structarr.dtype)
     for _ in range(dice.choice((1, 1, 2, 4))):
-        name = dice.choice(("dim", "dim", "datatype", "bitpix", "vox_offset", "pixdim", "scl_slope", "scl_inter"))
+        name = dice.choice(
+            ("dim", "dim", "datatype", "bitpix", "vox_offset", "pixdim", "scl_slope", "scl_inter")
+        )
         name = dice.choice((name, name, dice.choice(raw.dtype.names or ())))
         field = raw[name].reshape(-1)
         if field.dtype.kind in "if":
             with np.errstate(all="ignore"):
                 value = np.array(dice.choice((0, 1, -1, 2, 7, 300, 32767, 1e9, 1e30, np.nan, np.inf)))
-                field[dice.randrange(len(field))] = np.nan_to_num(value).astype(field.dtype) if (
-                    field.dtype.kind == "i"
-                ) else value.astype(field.dtype)
+                field[dice.randrange(len(field))] = (
+                    np.nan_to_num(value).astype(field.dtype)
+                    if (field.dtype.kind == "i")
+                    else value.astype(field.dtype)
+                )
             raw[name] = field.reshape(raw[name].shape)
     return raw.tobytes() + data[len(raw.tobytes()) :]
 

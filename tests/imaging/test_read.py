@@ -90,7 +90,7 @@ def test_the_digest_of_a_series_does_not_depend_on_file_names(tmp_path: Path) ->
 
 @pytest.mark.parametrize("tag", [0x00200037, 0x00080018])
 def test_a_header_that_cannot_be_interpreted_takes_no_other_down(tmp_path: Path, tag: int) -> None:
-    """Elements are interpreted late: the series are grouped by what may be damaged. Found by `benchmarks.fuzz`."""
+    """Elements are interpreted late; series are grouped by what may be damaged. Found by fuzzing."""
     write_series(tmp_path / "good", asymmetric())
     bad = ct(asymmetric()[0])
     path = save(bad, tmp_path / "good" / "bad")

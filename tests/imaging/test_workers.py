@@ -187,7 +187,11 @@ def test_a_worker_and_this_process_read_the_same(tmp_path: Path, monkeypatch: py
     there = read_scans([tmp_path]).scans
     for one, other in zip(here, there, strict=True):
         np.testing.assert_array_equal(one.pixels, other.pixels)
-        assert (one.provenance, one.findings, one.patient) == (other.provenance, other.findings, other.patient)
+        assert (one.provenance, one.findings, one.patient) == (
+            other.provenance,
+            other.findings,
+            other.patient,
+        )
 
 
 def test_the_number_of_workers_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Unpacking a zip somebody uploaded.
 
-Nothing in it is trusted: a worker writes the entries under names of our own into a private folder, counted and
-capped while they inflate. Called by `read`.
+Nothing in it is trusted: a worker writes the entries under names of our own into a private folder, counted
+and capped while they inflate. Called by `read`.
 """
 
 from __future__ import annotations

@@ -55,9 +55,7 @@ def scan_of(file: DicomFile) -> Scan:
         findings += placed
         if spacing is not None:
             findings += geometry.oblong_pixels(spacing)
-        return assemble(
-            dataset, values, pixels, spacing, affine, file.source, file.digest, findings
-        )
+        return assemble(dataset, values, pixels, spacing, affine, file.source, file.digest, findings)
 
 
 def decoded(file: DicomFile) -> Values:

@@ -38,7 +38,7 @@ class Limits:
         worker_bytes: most memory that a worker may take for one file.
         free_worker_bytes: memory that it may take for a file of any size; by `worker_factor` times the
             file's size it may take more.
-        worker_factor: see `free_worker_bytes`. A lossy colour image grows about 200 times until it is float32.
+        worker_factor: see there; a lossy colour image grows about 200 times until it is float32.
         free_seconds: processor time for a file of any size; and `seconds_per_mib` for each MiB of it.
         seconds_per_mib: see `free_seconds`.
         most_seconds: of processor time, for a file of any size.

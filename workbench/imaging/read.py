@@ -60,7 +60,7 @@ class ReadResult:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A file to be read: its place, the name shown, its kind and size, and the zip it came from (or empty)."""
+    """A file to be read: its place, the name shown, kind, size in bytes, and its zip's name (or empty)."""
 
     path: Path
     source: str
@@ -201,8 +201,7 @@ def _outcomes(batch: Sequence[_Entry], room: _Room) -> Iterator[Outcome]:
             continue
         # The series must know that a slice of it is missing.
         for header in run_all([call(open_header, entry.source, entry.size, entry.path, entry.source)]):
-            is_file = isinstance(header, DicomFile)
-            yield replace(header, held=Held(outcome)) if is_file else outcome
+            yield replace(header, held=Held(outcome)) if isinstance(header, DicomFile) else outcome
 
 
 def _only_scan(path: Path, source: str) -> Scan:

@@ -1,7 +1,7 @@
 """What a worker process does: one call after another, each within its own memory and processor time.
 
-Started by `workers` as ``python -c "...worker.main(...)"``, never by hand. It imports the decoders and nothing of the
-models, has no keyboard and no screen, and ends when its parent does.
+Started by `workers` as ``python -c "...worker.main(...)"``, never by hand. It imports the decoders and
+nothing of the models, has no keyboard and no screen, and ends when its parent does.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Decoding in processes of their own, so that a hostile or damaged file can end none but its own.
 
 `run` and `run_all` hand a module-level function and picklable arguments to a worker (`worker`), which has a
-limit of memory and of time for each call. A worker that crashes, hangs or takes too much is replaced, and its file
-becomes a `ScanRefused`; the other files go on. Workers start when they are first needed (about a third of a
-second), are reused, serve all threads, and end with this process.
+limit of memory and of time for each call. A worker that crashes, hangs or takes too much is replaced, and
+its file becomes a `ScanRefused`; the other files go on. Workers start when they are first needed (about a
+third of a second), are reused, serve all threads, and end with this process. Every file is read in one, the
+smallest picture too: a warm worker answers within a millisecond, and which files are harmless is not known.
 
 ``WORKBENCH_WORKERS`` names their number; 0 decodes in this process, which is for debugging trusted files
 only: nothing then bounds memory or time.
@@ -34,7 +35,10 @@ from workbench.imaging.worker import Order
 
 T = TypeVar("T")
 P = ParamSpec("P")
-_START = "import sys; sys.path[:] = sys.argv[2:]; from workbench.imaging.worker import main; main(int(sys.argv[1]))"
+_START = (
+    "import sys; sys.path[:] = sys.argv[2:]; "
+    "from workbench.imaging.worker import main; main(int(sys.argv[1]))"
+)
 _START_SECONDS = 60.0
 _MOST = 4
 
@@ -223,7 +227,7 @@ class _Worker:
             self.end()
             raise _Gone from error
 
-    def ask(self, wanted: Call[object], limits: Limits) -> object:
+    def ask(self, wanted: Call[T], limits: Limits) -> object:
         """The function's result, or its refusal.
 
         Raises:
@@ -290,8 +294,8 @@ def _died(source: str, status: int, seconds: float, memory: int) -> Stopped:
     if status == -getattr(signal, "SIGKILL", 0):
         return Stopped(
             source,
-            f"Reading it was stopped by the system; it asked for too much memory ({memory / MIB:,.0f} MiB are "
-            "allowed).",
+            "Reading it was stopped by the system; it asked for too much memory "
+            f"({memory / MIB:,.0f} MiB are allowed).",
             "Export a smaller region or fewer frames.",
         )
     return _crashed(source)
