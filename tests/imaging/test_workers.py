@@ -21,7 +21,10 @@ from tests.imaging.makers import asymmetric, ct, save, write_series
 from workbench.errors import ScanRefused
 from workbench.imaging import read, read_scan, read_scans, workers
 from workbench.imaging.decoding import open_decoded, open_header
+from workbench.imaging.held import Held
 from workbench.imaging.limits import MIB, Limits
+from workbench.imaging.pixelchain import Values
+from workbench.imaging.scan import Units
 from workbench.imaging.workers import Call, Pool, Stopped, call
 
 SMALL = Limits(free_worker_bytes=128 * MIB, worker_factor=0, free_seconds=0.5, patience=3)
@@ -258,3 +261,13 @@ def test_reading_says_nothing_of_what_is_in_the_file(tmp_path: Path) -> None:
         assert len(read_scans([tmp_path]).scans) == 2
         read_scan(tmp_path / "a")
     assert [str(one.message) for one in said] == []
+
+
+@pytest.mark.parametrize(
+    "values", [[0, 1, -32768, 32767], [0, 1, 32768, 2], [0.5, 1, 2, 3], [-1e30, 0, 1, 2], [1e9, 1, 2, 3]]
+)
+def test_values_are_held_exactly(values: list[float]) -> None:
+    pixels = np.array(values, np.float32).reshape(1, 2, 2, 1)
+    taken = Held(Values(pixels.copy(), Units.MODALITY, None, None, ())).take()
+    assert taken.pixels.dtype == np.float32
+    np.testing.assert_array_equal(taken.pixels, pixels)

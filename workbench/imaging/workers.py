@@ -39,6 +39,13 @@ _START = (
     "import sys; sys.path[:] = sys.argv[2:]; "
     "from workbench.imaging.worker import main; main(int(sys.argv[1]))"
 )
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # glibc keeps the memory of one slice for the next instead of giving it back and asking again.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),
+    "MALLOC_TRIM_THRESHOLD_": str(128 * MIB),
+}
 _START_SECONDS = 60.0
 _MOST = 4
 
@@ -215,7 +222,7 @@ class _Worker:
                     stdout=subprocess.DEVNULL,
                     # Codecs print what they think of a file, its path included.
                     stderr=None if debugging else subprocess.DEVNULL,
-                    env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                    env=os.environ | _ENVIRONMENT,
                 )
             except OSError as error:
                 self._channel.close()
