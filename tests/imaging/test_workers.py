@@ -27,7 +27,7 @@ from workbench.imaging.pixelchain import Values
 from workbench.imaging.scan import Units
 from workbench.imaging.workers import Call, Pool, Stopped, call
 
-SMALL = Limits(free_worker_bytes=128 * MIB, worker_factor=0, free_seconds=0.5, patience=3)
+SMALL = Limits(free_worker_bytes=128 * MIB, worker_factor=0, free_seconds=1.0, patience=4)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from workbench.errors import ScanRefused
@@ -50,6 +51,7 @@ class Order:
 
 def main(descriptor: int) -> None:
     """Answer orders until the parent closes the socket."""
+    import_module("workbench.imaging.decoding")  # now, so that no file's time pays for it
     _settle()
     channel = socket.socket(fileno=descriptor)
     wire.send(channel, "ready")
