@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -214,20 +215,23 @@ def main() -> None:
         name, folder, warm = options.child
         print(json.dumps(asdict(measure(name, Path(folder), Path(warm)))))
         return
-    rows = [compare(syntax, options.slices, options.side, options.turns) for syntax in options.syntaxes]
-    print(table(rows))
-    record = {
+    rows: list[Row] = []
+    for syntax in options.syntaxes:
+        rows.append(compare(syntax, options.slices, options.side, options.turns))
+        print(table(rows), flush=True)
+        options.json.write_text(record(rows), encoding="utf-8")
+
+
+def record(rows: list[Row]) -> str:
+    """Every turn, as JSON."""
+    processors = len(os.sched_getaffinity(0))
+    found = {
         "date": date.today().isoformat(),
-        "machine": f"{platform.machine()}, {len(_processors())} processors",
+        "machine": f"{platform.machine()}, {processors} processors",
+        "load": os.getloadavg()[0],
         "rows": [asdict(row) for row in rows],
     }
-    options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def _processors() -> set[int]:
-    import os
-
-    return os.sched_getaffinity(0)
+    return json.dumps(found, indent=1) + "\n"
 
 
 if __name__ == "__main__":
