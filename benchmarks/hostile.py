@@ -260,8 +260,8 @@ def encrypted(path: Path) -> None:
 
 
 def pictures(path: Path) -> None:
-    """Three thousand blank pictures, each within the budget of one, together 200 GB."""
-    data = picture(4096)
+    """Three thousand blank pictures, each within the budget of one, together 100 GB."""
+    data = picture(2890)
     path.write_bytes(packed({f"{number}.png": data for number in range(3000)}))
 
 

@@ -31,10 +31,11 @@ class Limits:
         inflation: how many times its size a zip or a deflated file may inflate to, beyond
             `free_inflation` bytes (blank slices compress a hundredfold).
         free_inflation: bytes that may always come out.
-        free_values: decoded pixel values that a file of any size may claim (4,096 x 4,096); beyond them it
+        free_values: decoded pixel values that a file of any size may claim (2,896 x 2,896); beyond them it
             may claim `inflation` values for each of its bytes, as no honest image compresses further.
         read_values: most values held by all scans of one call of `read_scans`, 8 GiB as float32.
-        free_read_values: as `free_values`, for all files of one call together.
+        free_read_values: as `free_values`, for all files of one call together; beyond them half of
+            `inflation` for each byte.
         worker_bytes: most memory that a worker may take for one file.
         free_worker_bytes: memory that it may take for a file of any size; by `worker_factor` times the
             file's size it may take more.
@@ -54,9 +55,9 @@ class Limits:
     archive_bytes: int = 4096 * MIB
     inflation: float = 100.0
     free_inflation: int = 64 * MIB
-    free_values: int = 2**24
+    free_values: int = 2**23
     read_values: int = 2**31
-    free_read_values: int = 2**26
+    free_read_values: int = 2**25
     worker_bytes: int = 4096 * MIB
     free_worker_bytes: int = 640 * MIB
     worker_factor: float = 200.0
@@ -75,7 +76,7 @@ class Limits:
 
     def readable(self, size: int) -> int:
         """Pixel values that may be held by all scans out of files of `size` bytes together."""
-        return min(self.read_values, max(self.free_read_values, int(self.inflation * size)))
+        return min(self.read_values, max(self.free_read_values, int(self.inflation * size / 2)))
 
     def memory(self, size: int) -> int:
         """Bytes that a worker may take for a file of `size` bytes."""

@@ -105,7 +105,7 @@ def run_all(calls: Iterable[Call[T]]) -> Iterator[T | ScanRefused]:
     try:
         for wanted in calls:
             waiting.append(pool.submit(wanted))
-            if len(waiting) > 2 * count:
+            if len(waiting) > count + 1:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
