@@ -236,6 +236,7 @@ def test_claims_of_gigabytes_are_refused_before_decoding(
     image.PixelData = encapsulate([b"\x00" * 64])
     path = save(image, tmp_path / "x")
     monkeypatch.setattr("workbench.imaging.dicom.decode", None)
+    monkeypatch.setenv("WORKBENCH_WORKERS", "0")  # a worker would not know that decoding is not there
     assert "header claims" in _refusal(path).reason
 
 
@@ -254,6 +255,7 @@ def test_a_deflated_bomb_is_refused_before_it_inflates(
     from workbench.imaging import dicomfile, limits
 
     monkeypatch.setattr(dicomfile, "LIMITS", limits.Limits(inflated_bytes=2**24))
+    monkeypatch.setenv("WORKBENCH_WORKERS", "0")  # a worker knows its own limits only
     body = b"".join(packer.compress(bytes(2**20)) for _ in range(64)) + packer.flush()
     bomb.write_bytes(head[: 144 + length] + body)
     assert "inflates" in _refusal(bomb).reason

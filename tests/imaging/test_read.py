@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,17 @@ def test_the_digest_of_a_series_does_not_depend_on_file_names(tmp_path: Path) ->
         (tmp_path / "b" / f"{number}").write_bytes(path.read_bytes())
     digests = {read_scans([tmp_path / name]).scans[0].provenance.sha256 for name in "ab"}
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("tag", [0x00200037, 0x00080018])
+def test_a_header_that_cannot_be_interpreted_takes_no_other_down(tmp_path: Path, tag: int) -> None:
+    """Elements are interpreted late; series are grouped by what may be damaged. Found by fuzzing."""
+    write_series(tmp_path / "good", asymmetric())
+    bad = ct(asymmetric()[0])
+    path = save(bad, tmp_path / "good" / "bad")
+    raw = path.read_bytes()
+    at = raw.index(struct.pack("<HH", tag >> 16, tag & 0xFFFF), 200)
+    path.write_bytes(raw[: at + 4] + b"L?" + raw[at + 6 :])
+    result = read_scans([tmp_path])
+    assert [error.source for error in result.refused] == ["bad"]
+    assert [scan.pixels.shape[0] for scan in result.scans] == [4]

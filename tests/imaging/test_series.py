@@ -215,6 +215,7 @@ def test_headers_are_parsed_once_per_file(tmp_path: Path, monkeypatch: pytest.Mo
         return real(path, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pydicom, "dcmread", counting)
+    monkeypatch.setenv("WORKBENCH_WORKERS", "0")  # counted here
     _only(tmp_path)
     assert len(parsed) == 4
 

@@ -1,7 +1,7 @@
 """Unpacking a zip somebody uploaded.
 
-Nothing in it is trusted: entries are written under names of our own into a private folder, counted and
-capped while they inflate. Called by `read`.
+Nothing in it is trusted: a worker writes the entries under names of our own into a private folder, counted
+and capped while they inflate. Called by `read`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from workbench.errors import ScanRefused
+from workbench.imaging.dicomfile import refusing
 from workbench.imaging.limits import LIMITS, MIB, check_file_size
+from workbench.imaging.workers import call, run
 
 _NESTED = (b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf")
 _CHUNK = 2**20
@@ -45,7 +48,9 @@ def unpacked(path: Path, source: str) -> Iterator[Unpacked]:
         ScanRefused: the archive is damaged, hostile or past the budget.
     """
     with tempfile.TemporaryDirectory(prefix="workbench-zip-") as folder:
-        yield _unpack(path, source, Path(folder))
+        with refusing(source):
+            size = path.stat().st_size
+        yield run(call(_unpack, source, size, path, source, Path(folder)))
 
 
 def _unpack(path: Path, source: str, folder: Path) -> Unpacked:
@@ -79,6 +84,10 @@ def _unpack(path: Path, source: str, folder: Path) -> Unpacked:
                 files.append((target, name))
     except ScanRefused:
         raise
+    except NotImplementedError as error:
+        raise ScanRefused(
+            source, "The zip is packed in a way that is not read.", "Zip the scans again, the plain way."
+        ) from error
     except Exception as error:
         raise ScanRefused(
             source, f"The zip is damaged ({type(error).__name__}).", "Zip or download it again."
@@ -106,6 +115,12 @@ def _check(entries: list[zipfile.ZipInfo], source: str, size: int) -> None:
                 "An entry of the zip points outside of it.",
                 "Do not trust this file; zip the scans yourself.",
             )
+    if _overlap(entries):
+        raise ScanRefused(
+            source,
+            "Entries of the zip share the same bytes, as only a bomb's do.",
+            "Do not trust this file; zip the scans yourself.",
+        )
     total = sum(entry.file_size for entry in entries)
     if total > LIMITS.archive_bytes:
         raise _too_large(source)
@@ -115,6 +130,15 @@ def _check(entries: list[zipfile.ZipInfo], source: str, size: int) -> None:
             f"The zip would inflate more than {LIMITS.inflation:g} times.",
             "Zip fewer scans, or give them unzipped.",
         )
+
+
+def _overlap(entries: list[zipfile.ZipInfo]) -> bool:
+    """Whether an entry's packed bytes reach into the next one's (APPNOTE 4.3.7: header of 30 bytes, name)."""
+    placed = sorted(
+        (entry.header_offset, entry.header_offset + 30 + len(entry.orig_filename) + entry.compress_size)
+        for entry in entries
+    )
+    return any(end > start for (_, end), (start, _) in pairwise(placed))
 
 
 def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, source: str, room: int) -> int:

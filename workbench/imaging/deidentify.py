@@ -25,7 +25,7 @@ from workbench.imaging.archive import is_clutter, unpacked
 from workbench.imaging.deidentify_dicom import Action, Wishes, clean_header
 from workbench.imaging.deidentify_files import clean_nifti, clean_raster
 from workbench.imaging.deidentify_pixels import bare_pixels
-from workbench.imaging.dicom import file_digest, scan_of
+from workbench.imaging.dicom import scan_of
 from workbench.imaging.dicom_terms import HEAD_PARTS, known_body_part
 from workbench.imaging.dicomfile import DicomFile, image_type, open_dicom, quiet, refusing
 from workbench.imaging.identity import patient_key, pseudonym_uid
@@ -207,7 +207,7 @@ def _copy_dicom(file: DicomFile, out: Path, wishes: Wishes) -> _Copy:
     if "PixelData" in dataset:
         bare_pixels(header, UID(dataset.file_meta.TransferSyntaxUID))
     if header.get("SOPInstanceUID") is None:
-        header.SOPInstanceUID = pseudonym_uid(file_digest(file.path))
+        header.SOPInstanceUID = pseudonym_uid(file.digest)
     name = _dicom_name(cleaned.patient, header)
     _write(header, str(dataset.file_meta.TransferSyntaxUID), out / name)
     looks = () if wishes.reviewed else _dicom_looks(dataset, has_text)
@@ -258,7 +258,7 @@ def _dicom_looks(dataset: Dataset, has_text: bool) -> tuple[Look, ...]:
 def _copy_other(path: Path, source: str, kind: Kind, out: Path, wishes: Wishes) -> _Copy:
     scan = read_nifti(path, source) if kind is Kind.NIFTI else read_raster(path, source)
     cleaned = clean_nifti(path, source) if kind is Kind.NIFTI else clean_raster(path, source)
-    name = f"{patient_key(f'file {file_digest(path)}')[:_NAME_DIGITS]}{cleaned.suffix}"
+    name = f"{patient_key(f'file {scan.provenance.sha256}')[:_NAME_DIGITS]}{cleaned.suffix}"
     out.mkdir(parents=True, exist_ok=True)
     (out / name).write_bytes(cleaned.data)
     looks = [Look.TEXT] if _has_text(scan) else []

@@ -5,7 +5,6 @@ Called by `read`; `series` uses the same parts for many files.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -60,17 +59,19 @@ def scan_of(file: DicomFile, options: ReadOptions = DEFAULTS) -> Scan:
         findings += placed
         if spacing is not None:
             findings += geometry.oblong_pixels(spacing)
-        return assemble(
-            dataset, values, pixels, spacing, affine, file.source, file_digest(file.path), findings
-        )
+        return assemble(dataset, values, pixels, spacing, affine, file.source, file.digest, findings)
 
 
 def decoded(file: DicomFile) -> Values:
     """Pixel values of an opened file, every failure named.
 
+    Those that a worker has decoded are handed out once.
+
     Raises:
         ScanRefused: pixel data is damaged or contradicts the header.
     """
+    if file.held is not None:
+        return file.held.take()
     with refusing(file.source), quiet():
         check_codestreams(file)
         values = decode(file.dataset, file.source)
@@ -251,9 +252,3 @@ def _unplaced(dataset: Dataset, pixels: npt.NDArray[np.float32], is_known: bool)
     pair = in_plane_spacing(dataset) or headers.common_spacing(headers.ultrasound_regions(dataset))
     spacing = (thickness(dataset), *pair) if pair else None
     return pixels, spacing, None, findings
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,11 +1,13 @@
 """Opening a DICOM file and deciding, from its header alone, whether it holds an image within the budget.
 
-The header is parsed once; pixel data stays on disk until `pixelchain.decode` asks for it. Called by `dicom`
-for one file and by `series` for many.
+The file is read once: its digest is of the bytes that are parsed. Called by `dicom` for one file and by
+`decoding` for many.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
 import threading
 import warnings
@@ -13,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 
 import pydicom
@@ -33,7 +36,8 @@ from pydicom.uid import (
 
 from workbench.errors import ScanRefused
 from workbench.imaging.codestream import frame_size
-from workbench.imaging.limits import LIMITS, check_file_size, check_values
+from workbench.imaging.held import Held
+from workbench.imaging.limits import LIMITS, check_claim, check_file_size, check_values
 from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.pixelchain import frame_count
 from workbench.imaging.scan import Finding, Severity
@@ -43,9 +47,8 @@ from workbench.imaging.sopclasses import not_a_scan
 # or a refusal here.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
-DEFER_BYTES = 16_384
 DeflatedImageFrameCompression = UID("1.2.840.10008.1.2.8.1")
-_PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _NATIVE = (
     ImplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -64,14 +67,18 @@ class DicomFile:
     Attributes:
         path: where it lies.
         source: what to call it on screen.
-        dataset: parsed header; pixel data is read from `path` when it is first used.
+        dataset: parsed file; only its header where a worker has decoded the pixels.
+        digest: SHA-256 of the file's bytes, in hexadecimal.
         findings: what opening it brought to light.
+        held: pixel values that a worker has decoded, to be taken once; None where `dataset` holds the pixels.
     """
 
     path: Path
     source: str
     dataset: FileDataset
+    digest: str
     findings: tuple[Finding, ...] = field(default=())
+    held: Held | None = None
 
     @property
     def is_localiser(self) -> bool:
@@ -94,11 +101,13 @@ def open_dicom(path: Path, source: str, options: ReadOptions = DEFAULTS) -> Dico
     """
     with refusing(source):
         check_file_size(source, path.stat().st_size)
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
         findings: list[Finding] = []
         with quiet():
-            defer = None if _check_deflated(path, source) else DEFER_BYTES
+            _check_deflated(data, source)
             try:
-                dataset = pydicom.dcmread(path, defer_size=defer)
+                dataset = pydicom.dcmread(io.BytesIO(data))
             except pydicom.errors.InvalidDicomError as error:
                 if not options.allow_no_preamble:
                     raise ScanRefused(
@@ -106,8 +115,7 @@ def open_dicom(path: Path, source: str, options: ReadOptions = DEFAULTS) -> Dico
                         "It lacks the DICOM file header (preamble and DICM), so its encoding is not known.",
                         "Export it again as a DICOM part 10 file, or allow files without preamble.",
                     ) from error
-                # Values cannot be fetched later from a file that is not one for pydicom.
-                dataset = pydicom.dcmread(path, force=True)
+                dataset = pydicom.dcmread(io.BytesIO(data), force=True)
                 findings.append(
                     Finding(
                         "dicom-header-missing",
@@ -126,12 +134,17 @@ def open_dicom(path: Path, source: str, options: ReadOptions = DEFAULTS) -> Dico
                         "Look at the image, or export it again as a DICOM part 10 file.",
                     )
                 )
-            check_header(dataset, source)
-        return DicomFile(path, source, dataset, tuple(findings))
+            check_header(dataset, source, len(data))
+        return DicomFile(path, source, dataset, digest, tuple(findings))
 
 
-def check_header(dataset: FileDataset, source: str) -> None:
+def check_header(dataset: FileDataset, source: str, size: int) -> None:
     """Everything that can be known before pixels are touched.
+
+    Args:
+        dataset: parsed file.
+        source: its name, for messages.
+        size: of the file in bytes, against which its claims are held.
 
     Raises:
         ScanRefused: as described in `open_dicom`.
@@ -143,7 +156,8 @@ def check_header(dataset: FileDataset, source: str) -> None:
     samples = int(dataset.get("SamplesPerPixel") or 1)
     # A bit more than a value each: 64-bit pixels cost twice what a float32 does.
     words = max(1, int(dataset.BitsAllocated) // 32)
-    check_values(source, (frame_count(dataset), int(dataset.Rows), int(dataset.Columns), samples * words))
+    sizes = (frame_count(dataset), int(dataset.Rows), int(dataset.Columns))
+    check_values(source, (*sizes, samples * words))
     if "PixelData" in dataset:
         stored, high = dataset.get("BitsStored"), dataset.get("HighBit")
         if stored in (None, ""):
@@ -153,6 +167,9 @@ def check_header(dataset: FileDataset, source: str) -> None:
                 source, "Its HighBit lies outside the allocated bits.", "Export or send it again."
             )
     _check_codec(dataset, source)
+    if UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated:
+        # Of uncompressed pixels pydicom compares the length before it makes room.
+        check_claim(source, prod(sizes) * samples, size)
 
 
 def check_codestreams(file: DicomFile) -> None:
@@ -267,7 +284,7 @@ def _check_kind(dataset: FileDataset, source: str) -> None:
     for uid in (sop_class, meta_class, index):
         if other := not_a_scan(str(uid)):
             raise ScanRefused(source, f"It is {other.what}, not a scan.", other.fix)
-    if not any(name in dataset for name in _PIXEL_ELEMENTS):
+    if not any(name in dataset for name in PIXEL_ELEMENTS):
         if "PixelDataProviderURL" in dataset:
             raise ScanRefused(
                 source, "Its pixels lie on a server (JPIP) and not in the file.", "Export the image whole."
@@ -327,30 +344,29 @@ def _check_codec(dataset: FileDataset, source: str) -> None:
             )
 
 
-def _check_deflated(path: Path, source: str) -> bool:
-    """Whether the data set is deflated; refuses one that inflates past the budget.
+def _check_deflated(data: bytes, source: str) -> None:
+    """Refuse a deflated data set that inflates past the budget.
 
     pydicom inflates all of it even for a header, so it has to be counted first.
     """
     inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    room = LIMITS.inflated(path.stat().st_size)
-    with path.open("rb") as stream:
-        if read_preamble(stream, force=True) is None:
-            return False
-        # The group length may lie, so the data set's start is found as `dcmread` finds it.
-        if _read_file_meta_info(stream).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            return False
-        while data := (inflater.unconsumed_tail or stream.read(2**16)):
-            total += len(inflater.decompress(data, 2**20))
-            if total > room or inflater.eof:
-                break
+    room = LIMITS.inflated(len(data))
+    stream = io.BytesIO(data)
+    if read_preamble(stream, force=True) is None:
+        return
+    # The group length may lie, so the data set's start is found as `dcmread` finds it.
+    if _read_file_meta_info(stream).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    while packed := (inflater.unconsumed_tail or stream.read(2**16)):
+        total += len(inflater.decompress(packed, 2**20))
+        if total > room or inflater.eof:
+            break
     if total > room:
         raise ScanRefused(
             source,
             f"It inflates to more than {room / 2**20:,.0f} MiB, which no image of its size does.",
             "Export it uncompressed and smaller.",
         )
-    return True
 
 
 def _guess_syntax(dataset: FileDataset) -> None:

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import zlib
+from math import prod
 from pathlib import Path
 from typing import cast
 
@@ -23,7 +24,7 @@ from workbench.errors import ScanRefused
 from workbench.imaging import geometry
 from workbench.imaging.dicom import replace_non_finite
 from workbench.imaging.dicomfile import quiet, refusing
-from workbench.imaging.limits import LIMITS, check_file_size, check_values
+from workbench.imaging.limits import LIMITS, check_claim, check_file_size, check_held, check_values
 from workbench.imaging.options import DEFAULTS, ReadOptions, chosen_volume
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity, Units
 
@@ -58,7 +59,7 @@ def read_nifti(path: Path, source: str, options: ReadOptions = DEFAULTS) -> Scan
         path, data = _pair(path, source)
         for part in dict.fromkeys((path, data)):
             check_file_size(source, part.stat().st_size)
-        kind = _KINDS[_version(_checked_header(path, source)), path != data]
+        kind = _KINDS[_version(_checked_header(path, data, source)), path != data]
         findings: list[Finding] = []
         with _opened(path) as stream, _opened(data) as pixel_stream:
             parts = {"header": FileHolder(fileobj=stream), "image": FileHolder(fileobj=pixel_stream)}
@@ -121,8 +122,8 @@ def header_kind(head: bytes) -> str:
     return {b"n+1": "single", b"n+2": "single", b"ni1": "pair", b"ni2": "pair"}.get(magic, "analyze")
 
 
-def _checked_header(path: Path, source: str) -> Header:
-    """Header from the first bytes alone, its claims within the budget."""
+def _checked_header(path: Path, data: Path, source: str) -> Header:
+    """Header from the first bytes alone, its claims within the budget and what the data's file can hold."""
     with _opened(path) as stream:
         head = stream.read(_HEAD)
     kind = header_kind(head)
@@ -152,14 +153,23 @@ def _checked_header(path: Path, source: str) -> Header:
         check_values(source, shape)
     if not 0 <= float(header["vox_offset"]) <= LIMITS.header_bytes:
         raise ScanRefused(source, "Its pixels begin beyond any honest header.", "Convert it again.")
+    # nibabel makes room for what is claimed before it finds that the file ends.
+    voxels, size = prod(shape[:3]), data.stat().st_size
+    if _is_gzipped(data):
+        check_claim(source, voxels, size)
+    else:
+        check_held(source, voxels * header.get_data_dtype().itemsize, size - int(header["vox_offset"]))
     return header
 
 
 def _opened(path: Path) -> io.BufferedIOBase:
     """The file's bytes, inflated where they are gzipped, whatever its name says."""
+    return gzip.GzipFile(path) if _is_gzipped(path) else path.open("rb")
+
+
+def _is_gzipped(path: Path) -> bool:
     with path.open("rb") as plain:
-        zipped = plain.read(2) == b"\x1f\x8b"
-    return gzip.GzipFile(path) if zipped else path.open("rb")
+        return plain.read(2) == b"\x1f\x8b"
 
 
 def _zooms(header: Header, scale: float) -> tuple[float, float, float]:

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, TiffImagePlugin
 from workbench.errors import ScanRefused
 from workbench.imaging.dicom import replace_non_finite
 from workbench.imaging.dicomfile import quiet, refusing
-from workbench.imaging.limits import check_file_size, check_values
+from workbench.imaging.limits import check_claim, check_file_size, check_values
 from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity, Units
 
@@ -47,7 +47,7 @@ def read_raster(path: Path, source: str, options: ReadOptions = DEFAULTS) -> Sca
         data = path.read_bytes()
         with _opened(data, source) as image:
             findings: list[Finding] = []
-            pages = _pages(image, source, findings)
+            pages = _pages(image, len(data), source, findings)
             form = "JPEG" if image.format == "MPO" else str(image.format)
             encoding = f"{form}, {image.mode}"
             if _is_deep_colour(data, image):
@@ -85,15 +85,17 @@ def _opened(data: bytes, source: str) -> Image.Image:
         ) from error
 
 
-def _pages(image: Image.Image, source: str, findings: list[Finding]) -> int:
+def _pages(image: Image.Image, size: int, source: str, findings: list[Finding]) -> int:
     """How many pages are read, within the budget."""
     count = int(getattr(image, "n_frames", 1))
     check_values(source, (image.height, image.width, 4))
+    check_claim(source, image.height * image.width * len(image.getbands()), size)
     if count == 1:
         return 1
     if image.format == "TIFF":
         # Looked at before anything is decoded: a chain of pages costs a seek each.
         check_values(source, (count, image.height, image.width, 4))
+        check_claim(source, count * image.height * image.width * len(image.getbands()), size)
         sizes = set()
         for page in range(count):
             image.seek(page)

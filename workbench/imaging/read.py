@@ -1,41 +1,40 @@
 """Reading files, folders and zips: the one door through which images enter the workbench.
 
 Called by cohort folders, the command line and the web UI. Everything is judged by content; only
-`ScanRefused` leaves, and a bad file never takes a good one down.
+`ScanRefused` leaves, and a bad file never takes a good one down. Files are decoded by `workers`, several at a
+time and each read once; here they are found, told apart, and put together.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 from workbench.errors import ScanRefused
 from workbench.imaging.archive import is_clutter, unpacked
-from workbench.imaging.dicom import read_dicom
+from workbench.imaging.decoding import open_decoded, open_header, read_file
+from workbench.imaging.dicom import scan_of
 from workbench.imaging.dicomdir import referenced_files
-from workbench.imaging.dicomfile import DicomFile, open_dicom, refusing
+from workbench.imaging.dicomfile import DicomFile, quiet, refusing
 from workbench.imaging.foreign import refuse_foreign
-from workbench.imaging.nifti import has_header, read_nifti
-from workbench.imaging.nrrd import read_nrrd
+from workbench.imaging.held import Held
+from workbench.imaging.limits import LIMITS
+from workbench.imaging.nifti import has_header
 from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.quality import checked
-from workbench.imaging.raster import read_raster
 from workbench.imaging.scan import Scan
 from workbench.imaging.series import Group, group_series, read_group
 from workbench.imaging.sniff import Kind, sniff
+from workbench.imaging.workers import Call, Stopped, call, run, run_all
 
-_READERS: dict[Kind, Callable[[Path, str, ReadOptions], Scan]] = {
-    Kind.DICOM: read_dicom,
-    Kind.DICOMDIR: read_dicom,
-    Kind.NIFTI: read_nifti,
-    Kind.NIFTI_IMAGE: read_nifti,
-    Kind.NRRD: read_nrrd,
-    Kind.RASTER: read_raster,
-}
+_DICOM = (Kind.DICOM, Kind.DICOMDIR)
 _REASONS: dict[Kind, tuple[str, str]] = {
     Kind.ZIP: ("It is a zip of several scans.", "Give it where several scans are expected."),
     Kind.GZIP: ("It is a gzip file without a NIfTI image in it.", "Unpack it first."),
@@ -47,6 +46,10 @@ _REASONS: dict[Kind, tuple[str, str]] = {
         "Give DICOM, NIfTI, NRRD, PNG, JPEG, BMP or TIFF files, folders or zips of them.",
     ),
 }
+
+
+Outcome = Scan | DicomFile | ScanRefused
+"""What a worker makes of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,12 @@ class ReadResult:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A file to be read: its place, the name shown, its kind, and the zip it came from (or empty)."""
+    """A file to be read: its place, the name shown, kind, size in bytes, and its zip's name (or empty)."""
 
     path: Path
     source: str
     kind: Kind
+    size: int
     archive: str
 
 
@@ -88,7 +92,9 @@ def read_scan(path: Path, *, name: str | None = None, options: ReadOptions = DEF
         kind = _kind(path, source)
         if kind is Kind.ZIP:
             return _only_scan(path, source, options)
-        return checked(_READERS[kind](path, source, options))
+        outcome = run(_reading(_Entry(path, source, kind, path.stat().st_size, ""), options))
+        with quiet():
+            return checked(scan_of(outcome, options) if isinstance(outcome, DicomFile) else outcome)
 
 
 def read_scans(
@@ -114,8 +120,9 @@ def read_scans(
     with ExitStack() as held:
         batches = _batches(paths, names or {}, held, refused)
         counter = _Counter(sum(map(len, batches)), progress)
+        room = _Room(paths)
         for batch in batches:
-            _read_batch(batch, counter, scans, refused, options)
+            _read_batch(batch, counter, room, scans, refused, options)
             counter.reach(len(batch))
     return ReadResult(tuple(scans), tuple(refused))
 
@@ -138,6 +145,74 @@ class _Counter:
         self._floor += files
         while self._done < self._floor:
             self.advance()
+
+
+class _Room:
+    """How many more pixel values one call of `read_scans` may hold.
+
+    Each file keeps within its own budget, but a small zip may hold thousands that all reach it.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._left = LIMITS.readable(sum(map(_bytes, paths)))
+        self.is_full = False
+
+    def take(self, outcome: Outcome, entry: _Entry) -> Outcome:
+        """The outcome, or a refusal in place of pixels for which there is no room."""
+        if isinstance(outcome, ScanRefused):
+            return outcome
+        held = outcome.held if isinstance(outcome, DicomFile) else None
+        values = outcome.pixels.size if isinstance(outcome, Scan) else held.size if held else 0
+        if values <= self._left:
+            self._left -= values
+            return outcome
+        self.is_full = True
+        refusal = _no_room(entry.source)
+        return replace(outcome, held=Held(refusal)) if isinstance(outcome, DicomFile) else refusal
+
+
+def _no_room(source: str) -> ScanRefused:
+    return ScanRefused(
+        source,
+        "Together with the scans read before it, it takes more memory than is allowed.",
+        "Read fewer scans at a time.",
+    )
+
+
+def _bytes(path: Path) -> int:
+    """Size of a file, or of all files in a folder; what cannot be looked at counts nothing."""
+    try:
+        if path.is_dir():
+            return sum(file.lstat().st_size for file in _walk(path))
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _reading(entry: _Entry, options: ReadOptions) -> Call[Scan | DicomFile]:
+    """What a worker is to do for a file."""
+    if entry.kind in _DICOM:
+        return call(open_decoded, entry.source, entry.size, entry.path, entry.source, options)
+    shown = _shown(entry.source, entry.archive)
+    return call(read_file, entry.source, entry.size, entry.kind, entry.path, shown, options)
+
+
+def _outcomes(batch: Sequence[_Entry], room: _Room, options: ReadOptions) -> Iterator[Outcome]:
+    """What became of each file, in order; where decoding was stopped its header is read again, alone."""
+    # Once there is no room nothing more is decoded: thousands of files might each take a second.
+    outcomes = run_all(_reading(entry, options) for entry in takewhile(lambda _: not room.is_full, batch))
+    for entry in batch:
+        outcome = next(outcomes, None)
+        if outcome is None:
+            outcome = _no_room(entry.source)
+        outcome = room.take(outcome, entry)
+        if not (isinstance(outcome, Stopped) and entry.kind in _DICOM):
+            yield outcome
+            continue
+        # The series must know that a slice of it is missing.
+        again = call(open_header, entry.source, entry.size, entry.path, entry.source, options)
+        for header in run_all([again]):
+            yield replace(header, held=Held(outcome)) if isinstance(header, DicomFile) else outcome
 
 
 def _only_scan(path: Path, source: str, options: ReadOptions) -> Scan:
@@ -202,7 +277,9 @@ def _is_read_with_another(entry: _Entry, is_folder: bool, paths: Sequence[Path])
 def _of_directory(directory: _Entry, refused: list[ScanRefused]) -> list[_Entry]:
     """The files a DICOMDIR names."""
     try:
-        files, absent = referenced_files(directory.path, directory.source)
+        files, absent = run(
+            call(referenced_files, directory.source, directory.size, directory.path, directory.source)
+        )
     except ScanRefused as error:
         refused.append(error)
         return []
@@ -215,7 +292,7 @@ def _entry(path: Path, source: str, archive: str, refused: list[ScanRefused]) ->
     """Look at a file's first bytes; what no reader exists for is refused."""
     try:
         with refusing(source):
-            return _Entry(path, source, _kind(path, source), archive)
+            return _Entry(path, source, _kind(path, source), path.stat().st_size, archive)
     except ScanRefused as error:
         refused.append(error)
         return None
@@ -233,35 +310,67 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _read_batch(
     batch: list[_Entry],
     counter: _Counter,
+    room: _Room,
     scans: list[Scan],
     refused: list[ScanRefused],
     options: ReadOptions,
 ) -> None:
     archive_of = {entry.path: entry.archive for entry in batch}
     found: list[tuple[str, Scan]] = []
-    headers: list[DicomFile] = []
-    for entry in batch:
-        try:
-            with refusing(entry.source):
-                if entry.kind is Kind.DICOM:
-                    headers.append(open_dicom(entry.path, entry.source, options))
-                    continue
-                shown = _shown(entry.source, entry.archive)
-                found.append((entry.source, _READERS[entry.kind](entry.path, shown, options)))
-        except ScanRefused as error:
-            refused.append(error)
+    files: list[DicomFile] = []
+    for entry, outcome in zip(batch, _outcomes(batch, room, options), strict=True):
+        if isinstance(outcome, DicomFile):
+            files.append(outcome)
+        elif isinstance(outcome, Scan):
+            found.append((entry.source, outcome))
+        else:
+            refused.append(outcome)
         counter.advance()
-    groups, dropped = group_series(headers, options)
-    refused += dropped
-    for group in groups:
-        first = min((file.source for file in group.files), key=natural)
-        try:
-            archive = archive_of[group.files[0].path]
-            name = _group_name(group, first, archive)
-            found.append((first, read_group(group, name, counter.advance, options)))
-        except ScanRefused as error:
-            refused.append(error)
+    with quiet():
+        groups, dropped = _grouped(files, options)
+        refused += dropped
+        for group in groups:
+            first = min((file.source for file in group.files), key=natural)
+            try:
+                archive = archive_of[group.files[0].path]
+                name = _group_name(group, first, archive)
+                found.append((first, read_group(group, name, options=options)))
+            except ScanRefused as error:
+                refused.append(error)
     scans += [checked(scan) for _, scan in sorted(found, key=lambda pair: natural(pair[0]))]
+
+
+def _grouped(files: list[DicomFile], options: ReadOptions) -> tuple[list[Group], list[ScanRefused]]:
+    """`group_series`, without the files whose headers are damaged where it looks.
+
+    Elements are interpreted when they are first used, so that damage may show here. First the files are
+    tried that fail alone, then those of which any element cannot be interpreted.
+    """
+    refused: list[ScanRefused] = []
+    for check in (None, partial(group_series, options=options), _interpret):
+        sound: list[DicomFile] = []
+        for file in files:
+            try:
+                with refusing(file.source):
+                    if check is not None:
+                        check([file])
+                sound.append(file)
+            except ScanRefused as error:
+                refused.append(error)
+        try:
+            with refusing(sound[0].source if sound else ""):
+                groups, dropped = group_series(sound, options)
+                return groups, [*refused, *dropped]
+        except ScanRefused:
+            files = sound
+    reason, fix = "Its header contradicts those of the files beside it.", "Give it alone."
+    return [], [*refused, *(ScanRefused(file.source, reason, fix) for file in files)]
+
+
+def _interpret(files: Sequence[DicomFile]) -> None:
+    """Interpret every element, as iterating does."""
+    for file in files:
+        deque(file.dataset, maxlen=0)
 
 
 def _group_name(group: Group, first: str, archive: str) -> str:

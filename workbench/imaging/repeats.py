@@ -12,7 +12,6 @@ from pydicom.dataset import Dataset
 
 from workbench.errors import ScanRefused
 from workbench.imaging import geometry
-from workbench.imaging.dicom import file_digest
 from workbench.imaging.dicomfile import DicomFile, refusing
 from workbench.imaging.geometry import Plane
 from workbench.imaging.options import ReadOptions, Remedy
@@ -47,7 +46,7 @@ def without_copies(members: list[Member]) -> list[Member]:
         uid = str(file.dataset.get("SOPInstanceUID"))
         if counts[uid] > 1:
             with refusing(file.source):
-                mark = (uid, file_digest(file.path))
+                mark = (uid, file.digest)
             if mark in seen:
                 original, place = kept[seen[mark]]
                 kept[seen[mark]] = (_with_copy_finding(original), place)

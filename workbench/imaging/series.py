@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from workbench.errors import ScanRefused
@@ -22,7 +23,6 @@ from workbench.imaging.dicom import (
     CROSS_SECTIONAL,
     assemble,
     decoded,
-    file_digest,
     header_findings,
     placed,
     scan_of,
@@ -112,14 +112,10 @@ def read_group(
     samples = int(first.get("SamplesPerPixel") or 1)
     check_values(source, (len(group.files), int(first.Rows), int(first.Columns), samples))
     stack = arranged(group.planes, options)
-    slices: list[Values] = []
-    for index in stack.order:
-        slices.append(decoded(group.files[index]))
-        progress()
+    slices, pixels = _stacked([group.files[index] for index in stack.order], source, progress)
     _check_agreement(slices, source)
     values = slices[len(slices) // 2]
     with refusing(source):
-        pixels = np.concatenate([value.pixels for value in slices])
         bottom = group.planes[stack.order[0]]
         pixels, bottom, stack = upright(pixels, bottom, stack, options, source)
         pixels, spacing, affine, findings = placed(
@@ -134,6 +130,28 @@ def read_group(
         notes = [*dict.fromkeys(opened), *said.values(), *header_findings(first), *findings]
         values = replace(values, value_range=_common_range(slices))
         return assemble(first, values, pixels, spacing, affine, source, _digest(group.files), notes)
+
+
+def _stacked(
+    files: Sequence[DicomFile], source: str, progress: Callable[[], None]
+) -> tuple[list[Values], npt.NDArray[np.float32]]:
+    """Values of each file without their pixels, and the pixels of all in one array.
+
+    A slice is let go as soon as it is copied, so that there is never a second volume in memory.
+    """
+    slices: list[Values] = []
+    pixels = np.empty((0, 0, 0, 0), np.float32)
+    for index, file in enumerate(files):
+        values = decoded(file)
+        shape = (len(files), *values.pixels.shape[1:])
+        if index == 0:
+            pixels = np.empty(shape, np.float32)
+        if pixels.shape != shape or len(values.pixels) != 1:
+            raise _differing(source)
+        pixels[index] = values.pixels[0]
+        slices.append(replace(values, pixels=np.empty((0, *shape[1:]), np.float32)))
+        progress()
+    return slices, pixels
 
 
 def replace_source(scan: Scan, source: str) -> Scan:
@@ -170,10 +188,8 @@ def _common_range(slices: list[Values]) -> tuple[float, float] | None:
 
 
 def _check_agreement(slices: list[Values], source: str) -> None:
-    if len({value.units for value in slices}) > 1 or len({value.pixels.shape for value in slices}) > 1:
-        raise ScanRefused(
-            source, "Its slices differ in kind (units or size).", "Export one acquisition at a time."
-        )
+    if len({value.units for value in slices}) > 1:
+        raise _differing(source)
     mirrored = any(note.code == "monochrome1-inverted" for value in slices for note in value.findings)
     if mirrored and len({value.value_range for value in slices}) > 1:
         raise ScanRefused(
@@ -183,7 +199,13 @@ def _check_agreement(slices: list[Values], source: str) -> None:
         )
 
 
+def _differing(source: str) -> ScanRefused:
+    return ScanRefused(
+        source, "Its slices differ in kind (units or size).", "Export one acquisition at a time."
+    )
+
+
 def _digest(files: Sequence[DicomFile]) -> str:
     """SHA-256 over the sorted digests of the files, so that their order does not matter."""
-    digests = sorted(file_digest(file.path) for file in files)
+    digests = sorted(file.digest for file in files)
     return hashlib.sha256("".join(digests).encode()).hexdigest()

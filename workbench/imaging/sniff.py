@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import stat
 import zlib
 from enum import Enum, auto
@@ -89,10 +88,12 @@ def is_companion(path: Path) -> bool:
 
 
 def _gzipped(path: Path) -> Kind:
+    # Of a bounded beginning: a gzip header may hold a file name of gigabytes.
+    inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
-        with gzip.open(path) as stream:
-            head = stream.read(_HEAD)
-    except (OSError, EOFError, zlib.error):
+        with path.open("rb") as stream:
+            head = inflater.decompress(stream.read(2**16), _HEAD)
+    except zlib.error:
         return Kind.GZIP
     is_dicom = head[128:132] == b"DICM"
     return Kind.NIFTI if header_kind(head) and not is_dicom else Kind.GZIP
