@@ -150,9 +150,7 @@ def asking(
         return classifier
     appraiser = appraiser_of(classifier)
     if appraiser is None:
-        raise WorkbenchError(
-            "This model was kept without what coverage and prevalence need. Adapt it again."
-        )
+        raise WorkbenchError("This model was kept without what coverage and prevalence need. Adapt it again.")
     settings = appraiser.settings
     if coverage is not None:
         if not 0 < coverage < 1:

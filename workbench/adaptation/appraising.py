@@ -127,9 +127,7 @@ def surround(
             experience.learned.margin if experience is not None else MARGIN,
         ),
         rows=known.rows[known.first],
-        labelled=Cohort(
-            embeddings[known.rows[known.first]], known.probabilities[known.first].argmax(axis=1)
-        ),
+        labelled=Cohort(embeddings[known.rows[known.first]], known.probabilities[known.first].argmax(axis=1)),
     )
     outlook = Outlook(
         calibration=appraiser.settings.calibration,
@@ -176,9 +174,7 @@ def _forecast(
     accuracy = estimate.performance.accuracy if estimate is not None else None
     if accuracy is None or experience is None or method not in experience.learned.growth:
         return None
-    return forecast(
-        experience.learned.growth[method], accuracy.successes, accuracy.n, mean_shots(support)
-    )
+    return forecast(experience.learned.growth[method], accuracy.successes, accuracy.n, mean_shots(support))
 
 
 def _balance(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -106,9 +106,7 @@ def prediction_sets(
     promise = promise_of(left_out, coverage)
     values = p_values(left_out, probabilities, promise.scope)
     # p = 1 / (n + 1) must fall out of a set at coverage n / (n + 1), whatever the last bits say.
-    inside = (
-        values > 1 - promise.given + _DUST if promise.given else np.ones_like(values, dtype=bool)
-    )
+    inside = values > 1 - promise.given + _DUST if promise.given else np.ones_like(values, dtype=bool)
     order = np.argsort(-probabilities, axis=1, kind="stable")
     return tuple(
         PredictionSet(tuple(classes[k] for k in row if chosen[k]), promise)

@@ -69,7 +69,9 @@ class Forecast:
         )
 
 
-def forecast(prior: GrowthPrior, right: int, patients: int, shots: float, more: int = MORE) -> Forecast | None:
+def forecast(
+    prior: GrowthPrior, right: int, patients: int, shots: float, more: int = MORE
+) -> Forecast | None:
     """Forecast from leave-one-patient-out.
 
     Args:

@@ -46,7 +46,9 @@ class Outlook:
     def of_calibration(self) -> str:
         """Whether probabilities are calibrated, and on what."""
         if self.calibration is None:
-            return "Probabilities are the model's own, uncalibrated: nothing is known of this method elsewhere."
+            return (
+                "Probabilities are the model's own, uncalibrated: nothing is known of this method elsewhere."
+            )
         return (
             f"Probabilities are calibrated: temperature {self.calibration.temperature:.2f}, "
             f"{self.calibration.expected:.2f} expected from other conditions and refined on "
