@@ -9,23 +9,32 @@ import json
 from ui.render.chrome import RESEARCH_USE
 from ui.render.estimate import in_words
 from ui.session import Case, Session
+from workbench.adaptation.plain import as_plain
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def readings_csv(session: Session) -> str:
-    """One row per scan: file, label, a probability per class, findings; refused files with their error."""
+    """One row per scan: file, label, a probability per class, its set, findings; refused files with their
+    error."""
     classes = session.adapted.model.record.classes if session.adapted else session.classes
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\r\n")
     columns = [f"p({name})" for name in classes]
-    table.writerow(map(cell, ["file", "label", *columns, "findings", "error", "notice"]))
-    for case in session.cases:
+    table.writerow(map(cell, ["file", "label", *columns, "calibrated", "set", "none_of_these", "findings",
+    "error", "notice"])) for case in session.cases:
         shares = [f"{share:.6f}" for share in case.reading.probabilities]
-        row = [case.held.scan.provenance.source, case.reading.label, *shares, "; ".join(_codes(case)), ""]
+        around = case.reading.set
+        said = [
+            str(case.reading.calibrated).lower(),
+            "; ".join(around.classes) if around else "",
+            str(case.reading.none_of_these).lower() if around else "",
+        ]
+        codes = "; ".join(_codes(case))
+        row = [case.held.scan.provenance.source, case.reading.label, *shares, *said, codes, ""]
         table.writerow(map(cell, [*row, RESEARCH_USE]))
     for refused in session.refused_cases:
-        blank = [""] * (len(classes) + 2)
+        blank = [""] * (len(classes) + 5)
         error = f"{refused.reason} {refused.fix}"
         table.writerow(map(cell, [refused.source, *blank, error, RESEARCH_USE]))
     return buffer.getvalue()
@@ -37,8 +46,7 @@ def readings_json(session: Session) -> str:
     readings: list[object] = [
         {
             "file": case.held.scan.provenance.source,
-            "label": case.reading.label,
-            "probabilities": dict(zip(case.reading.classes, case.reading.probabilities, strict=True)),
+            **as_plain(case.reading),
             "findings": _findings(case),
         }
         for case in session.cases
@@ -52,6 +60,7 @@ def readings_json(session: Session) -> str:
             "method": adapted.model.record.method if adapted else "",
             "choice": adapted.model.record.choice if adapted else "",
             "estimate": in_words(adapted.estimate.performance) if adapted else "",
+            "outlook": list(adapted.model.outlook.statements) if adapted and adapted.model.outlook else [],
             "readings": readings,
         },
         ensure_ascii=False,

@@ -91,6 +91,21 @@ DataOption = Annotated[
     ),
 ]
 
+PrevalenceOption = Annotated[
+    str,
+    typer.Option(
+        help="Share of each class among the patients to be read, e.g. 'benign=0.95,malignant=0.05'; the "
+        "probabilities follow. Without it every class counts the same."
+    ),
+]
+CoverageOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.5, max=0.99, help="Share of patients whose set is to hold the truth; the model's own by
+        default."
+    ),
+]
+
 
 @app.command()
 def adapt(
@@ -114,8 +129,16 @@ def adapt(
     ] = None,
     weights: WeightsOption = "general",
     estimate: Annotated[
-        bool, typer.Option(help="Estimate the accuracy by leaving out one patient after the other.")
+        bool,
+        typer.Option(
+            help="Estimate the accuracy by leaving out one patient after the other; without it no prediction "
+            "set can be promised."
+        ),
     ] = True,
+    coverage: Annotated[
+        float, typer.Option(min=0.5, max=0.99, help="Share of patients whose prediction set is to hold the
+        truth.")
+    ] = 0.9,
 ) -> None:
     """Adapt a model to a condition from a few labelled scans of each class.
 
@@ -130,10 +153,11 @@ def adapt(
         workbench adapt my_condition/ --out my_condition.safetensors
         workbench adapt labels.csv --out m.safetensors --method linear-probe
     """
+    from workbench.adaptation.appraising import appraised
     from workbench.adaptation.estimate import leave_one_patient_out
     from workbench.adaptation.model import adapt as adapt_to
     from workbench.adaptation.model import load_weights, save_model
-    from workbench.cli_output import print_estimate, print_support
+    from workbench.cli_output import print_estimate, print_outlook, print_support
     from workbench.data.advice import advice
     from workbench.data.folders import read_examples
 
@@ -147,11 +171,15 @@ def adapt(
     for text in advice(read):
         errors.print(text, style="yellow", markup=False, soft_wrap=True)
     model = adapt_to(loaded, read.examples, read.classes)
-    save_model(model, out)
     print_support(model)
+    found = None
     if estimate and model.support is not None:
         with bar("Leaving out one patient after the other", errors) as progress:
-            print_estimate(leave_one_patient_out(loaded.learner, model.support, progress))
+            found = leave_one_patient_out(loaded.learner, model.support, progress)
+        print_estimate(found)
+    model = appraised(model, found, coverage)
+    save_model(model, out)
+    print_outlook(model)
     print(f"\nWritten: {out}\n{NOTICE}")
 
 
@@ -170,29 +198,37 @@ def predict(
             help="Weights the model was adapted from, unless they are among those shipped.",
         ),
     ] = None,
+    prevalence: PrevalenceOption = "",
+    coverage: CoverageOption = None,
 ) -> None:
     """Read new scans with an adapted model.
 
     A file that cannot be read is reported and the others are read all the same; the command fails only if
-    none could be. JSON is a list of objects with `file`, `label`, `probabilities` by class name and
-    `findings`; a refused file has `error` instead.
+    none could be. JSON is a list of objects with `file`, `label`, `probabilities` by class name,
+    `calibrated`, `set` (the classes the scan may plausibly be of, and what that promises), `familiarity`
+    (how like the labelled scans it is), `none_of_these` and `findings`; a refused file has `error`
+    instead. Whether the scans as a whole drift from the labelled ones is said on standard error.
 
     Examples:
 
         workbench predict my_condition.safetensors new_cases/
+        workbench predict my_condition.safetensors new_cases/ --prevalence benign=0.95,malignant=0.05
         workbench predict my_condition.safetensors a.dcm b.png --format json --out readings.json
     """
-    from workbench.adaptation.model import load_model
-    from workbench.adaptation.predict import read_cases
-    from workbench.cli_output import render_cases
+    from workbench.adaptation.model import asking, load_model
+    from workbench.adaptation.predict import read_cases, watch_of
+    from workbench.cli_output import render_cases, shares
 
     if out is not None:
         check_place(out)
-    adapted = load_model(model, weights)
+    adapted = asking(load_model(model, weights), coverage, shares(prevalence))
     if adapted.record.choice:
         errors.print(adapted.record.choice, markup=False, soft_wrap=True)
+    watch = watch_of(adapted)
     with bar("Reading scans", errors) as progress:
-        cases = tuple(read_cases(adapted, scans, progress))
+        cases = tuple(read_cases(adapted, scans, progress, watch))
+    if watch is not None:
+        errors.print(watch.drift().statement, markup=False, soft_wrap=True)
     text = render_cases(cases, adapted.record.classes, form)
     if out is None:
         sys.stdout.write(text)
@@ -245,6 +281,8 @@ def evaluate(
         bool, typer.Option("--allow-seen", help="Take conditions the weights have seen, and mark them so.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what the cache holds.")] = False,
+    prevalence: PrevalenceOption = "",
+    coverage: CoverageOption = None,
 ) -> None:
     """Measure: methods on episodes of held-out conditions, or one adapted model on a labelled cohort.
 
@@ -262,7 +300,7 @@ def evaluate(
     if (model is None) != (cohort is None):
         raise typer.BadParameter("give both an adapted model and a cohort, or neither")
     if model is not None and cohort is not None:
-        _evaluate_cohort(model, cohort, report or [], weights)
+        _evaluate_cohort(model, cohort, report or [], weights, prevalence, coverage)
         return
     from workbench.cli_output import moving_bar, print_rows
     from workbench.data.episodes import EpisodeSpec
@@ -287,9 +325,11 @@ def evaluate(
     print(NOTICE)
 
 
-def _evaluate_cohort(model: Path, cohort: Path, reports: list[Path], weights: str) -> None:
-    from workbench.adaptation.model import load_model
-    from workbench.cli_output import counted, print_performance
+def _evaluate_cohort(
+    model: Path, cohort: Path, reports: list[Path], weights: str, prevalence: str, coverage: float | None
+) -> None:
+    from workbench.adaptation.model import asking, load_model
+    from workbench.cli_output import counted, print_performance, print_trust, shares
     from workbench.evaluation.cohorts import evaluate_cohort
     from workbench.evaluation.report import check_ending, write_report
 
@@ -297,6 +337,7 @@ def _evaluate_cohort(model: Path, cohort: Path, reports: list[Path], weights: st
         check_ending(path)
         check_place(path)
     adapted = load_model(model, None if weights == "general" else weights)
+    adapted = asking(adapted, coverage, shares(prevalence))
     with bar("Reading the cohort", errors) as progress:
         result = evaluate_cohort(adapted, cohort, progress)
     listed(result.refused, errors)
@@ -306,6 +347,8 @@ def _evaluate_cohort(model: Path, cohort: Path, reports: list[Path], weights: st
         f"{counted(len(result.refused), 'file')} left out"
     )
     print_performance(found)
+    if result.trust is not None:
+        print_trust(result.trust)
     for path in reports:
         write_report(result, path)
         print(f"Written: {path}")
@@ -334,7 +377,13 @@ def demo(
     can be had, and otherwise phantoms drawn by the workbench as real DICOM files; the output says which.
     """
     from workbench.adaptation.model import load_weights, save_model
-    from workbench.cli_output import print_case_table, print_performance, print_support
+    from workbench.cli_output import (
+        print_case_table,
+        print_outlook,
+        print_performance,
+        print_support,
+        print_trust,
+    )
     from workbench.demo import run_demo
     from workbench.evaluation.report import Preface, write_report
 
@@ -345,6 +394,9 @@ def demo(
     print_support(done.model)
     print_case_table(done.result)
     print_performance(done.result.performance)
+    if done.result.trust is not None:
+        print_trust(done.result.trust)
+    print_outlook(done.model)
     save_model(done.model, out / "model.safetensors")
     write_report(done.result, out / "report.html", Preface(done.condition.title, done.condition.note))
     print(f"\nWritten: {out / 'report.html'}, {out / 'model.safetensors'}\n{NOTICE}")

@@ -123,7 +123,9 @@ def reading(
     tables: Annotated[
         Path | None, typer.Option(help="Folder for the page and the plot; the run folder by default.")
     ] = None,
-    episodes: Annotated[int, typer.Option(min=2, help="Of each condition and number of shots.")] = 32,
+    episodes: Annotated[
+        int, typer.Option(min=2, help="Of each condition at 5 patients per class; a third of them at 10.")
+    ] = 48,
     fit: Annotated[
         Path | None,
         typer.Option(
@@ -138,9 +140,9 @@ def reading(
 ) -> None:
     """Can what surrounds a reading be believed? Calibration, sets, shift and forecasts on 16 real conditions.
 
-    Nine conditions held out from the shipped encoder, and seven that only chose its checkpoint, each read with
-    what was learned elsewhere. Run the same command again to go on after an interruption. About a quarter of an
-    hour on one core.
+    Nine conditions held out from the shipped encoder, and seven that only chose its checkpoint, each read
+    with what was learned elsewhere. Run the same command again to go on after an interruption. About a
+    quarter of an hour on one core.
 
     Examples:
 

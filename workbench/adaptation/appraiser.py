@@ -1,8 +1,8 @@
 """What is attached to a classifier after adaptation, and turns its softmax into a reading one may believe.
 
-`appraised` fits it from what is there anyway (the support's embeddings and the leave-one-patient-out readings) and
-from what other conditions taught (`experience`). It is stored in the model's file as a few small tensors and
-plain values.
+`appraised` fits it from what is there anyway (the support's embeddings and the leave-one-patient-out
+readings) and from what other conditions taught (`experience`). It is stored in the model's file as a few
+small tensors and plain values.
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ and the patients left out of the support refine it, a maximum a posteriori estim
 
     log T = argmin_t  (t - mu)^2 / (2 s^2)  -  sum over patients of log p_T(y)    (3)
 
-w and s are learned by `workbench.benchmark.reading_fit`. The prevalence follows Saerens, Latinne and Decaestecker
-("Adjusting the Outputs of a Classifier to New a Priori Probabilities", Neural Computation 14, 2002, equation
-2.4) with known priors; every method here weighs its classes alike, so the prior of a support is uniform.
+w and s are learned by `workbench.benchmark.reading_fit`. The prevalence follows Saerens, Latinne and
+Decaestecker ("Adjusting the Outputs of a Classifier to New a Priori Probabilities", Neural Computation 14,
+2002, equation 2.4) with known priors; every method here weighs its classes alike, so the prior of a
+support is uniform.
 """
 
 from __future__ import annotations

@@ -1,23 +1,25 @@
 """Prediction sets from patients left out of the support.
 
-Each labelled scan was read by a model that had not seen its patient. How badly it read it, 1 - p(true class), is
-compared with how badly the final model would read a new scan if its class were k (cross-conformal prediction:
-Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial Intelligence 74, 2015; leaving one
-patient out is its limit of as many folds as patients). With n_k patients of class k,
+Each labelled scan was read by a model that had not seen its patient. How badly it read it, 1 - p(true
+class), is compared with how badly the final model would read a new scan if its class were k
+(cross-conformal prediction: Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial
+Intelligence 74, 2015; leaving one patient out is its limit of as many folds as patients). With n_k
+patients of class k,
 
     p_k(x) = (1 + sum over patients of class k of the share of their scans scored >= 1 - p(k | x)) / (n_k + 1)
 
 and the set at coverage c is {k : p_k(x) > 1 - c} (Mondrian by class: Vovk, Gammerman and Shafer, "Algorithmic
-Learning in a Random World", 2005, section 4.5). A patient with several scans counts once, as in Dunn, Wasserman
-and Ramdas, "Distribution-Free Prediction Sets for Two-Layer Hierarchical Models", JASA 118, 2023.
+Learning in a Random World", 2005, section 4.5). A patient with several scans counts once, as in Dunn,
+Wasserman and Ramdas, "Distribution-Free Prediction Sets for Two-Layer Hierarchical Models", JASA 118, 2023.
 
-p_k is never below 1 / (n_k + 1): with so few patients no coverage beyond n_k / (n_k + 1) excludes anything. Where the
-smallest class is too small for the coverage asked, patients of all classes are pooled and the promise holds over
-all of them; where these are too few as well, it is declined and the largest coverage they allow is given.
+p_k is never below 1 / (n_k + 1): with so few patients no coverage beyond n_k / (n_k + 1) excludes
+anything. Where the smallest class is too small for the coverage asked, patients of all classes are pooled
+and the promise holds over all of them; where these are too few as well, it is declined and the largest
+coverage they allow is given.
 
-The comparison is not exactly exchangeable (the final model has learned from one patient more), so the promise is
-an approximation that `workbench benchmark reading` measures. The jackknife+ of Romano, Sesia and Candes ("CV+",
-NeurIPS 2020) is exact up to a factor of two, and would keep a model for every patient.
+The comparison is not exactly exchangeable (the final model has learned from one patient more), so the
+promise is an approximation that `workbench benchmark reading` measures. The jackknife+ of Romano, Sesia
+and Candes ("CV+", NeurIPS 2020) is exact up to a factor of two, and would keep a model for every patient.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ def achievable(patients: float) -> float:
 def promise_of(left_out: LeftOut, coverage: float) -> Promise:
     """What can be promised when `coverage` is asked for."""
     each = left_out.patients
-    smallest, all_of_them = round(float(each.min(initial=math.inf))), round(float(each.sum()))
+    smallest, all_of_them = round(float(each.min())), round(float(each.sum()))
     needed = needed_patients(coverage)
     if not all_of_them:
         return Promise(coverage, 0.0, Scope.NONE, 0, needed)

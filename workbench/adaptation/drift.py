@@ -2,11 +2,11 @@
 
     E = sum over classes k of m_k n_k / (m_k + n_k) * (2 |X - Y| - |X - X'| - |Y - Y'|)
 
-with mean Euclidean distances between the m_k labelled (X) and n_k new (Y) patients *read as* class k: the energy
-distance (Szekely and Rizzo, "Energy statistics", Journal of Statistical Planning and Inference 143, 2013,
-equation 6.1), summed over strata. Labelled patients stand where they were read when left out, so that a cohort
-with other shares of the classes does not count as drift by that alone. p is the share of permutations within
-strata with at least this E, the observed one among them.
+with mean Euclidean distances between the m_k labelled (X) and n_k new (Y) patients *read as* class k: the
+energy distance (Szekely and Rizzo, "Energy statistics", Journal of Statistical Planning and Inference 143,
+2013, equation 6.1), summed over strata. Labelled patients stand where they were read when left out, so
+that a cohort with other shares of the classes does not count as drift by that alone. p is the share of
+permutations within strata with at least this E, the observed one among them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What other conditions taught about readings of an encoder: one small file for each shipped encoder.
 
-Learned by `workbench benchmark reading --fit` on the conditions that chose the encoder's checkpoint, which the
-encoder was not trained on and which are not among those held out; the file says which. It belongs to one
+Learned by `workbench benchmark reading --fit` on the conditions that chose the encoder's checkpoint, which
+the encoder was not trained on and which are not among those held out; the file says which. It belongs to one
 encoder, by SHA-256: with other weights nothing is known beforehand, and readings say so.
 """
 

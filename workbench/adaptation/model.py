@@ -9,13 +9,14 @@ model on them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from workbench.adaptation.appraiser import appraiser_of, read_settings, restored
+from workbench.adaptation.appraiser import asking as asking_classifier
 from workbench.adaptation.outlook import Outlook
 from workbench.data.examples import Example, Support
 from workbench.data.folders import scan_key as scan_key
@@ -155,6 +156,21 @@ def _with_surroundings(model: AdaptedModel, path: Path) -> AdaptedModel:
         raise ModelFileError(f"{path.name}: the description of its outlook is wrong. Adapt again.") from error
     appraiser = restored(model.classifier, settings, read_appraiser_tensors(path))
     return replace(model, classifier=model.classifier.with_appraiser(appraiser), outlook=outlook)
+
+
+def asking(
+    model: AdaptedModel, coverage: float | None = None, prevalence: Mapping[str, float] | None = None
+) -> AdaptedModel:
+    """The model asked for another coverage of its sets, or told the share of each class; None leaves it.
+
+    Raises:
+        WorkbenchError: see `workbench.adaptation.appraiser.asking`.
+    """
+    classifier = asking_classifier(model.classifier, coverage, prevalence)
+    appraiser = appraiser_of(classifier)
+    if appraiser is None or model.outlook is None:
+        return replace(model, classifier=classifier)
+    return replace(model, classifier=classifier, outlook=replace(model.outlook, promise=appraiser.promise))
 
 
 def has_seen(record: ClassifierRecord, example: Example) -> str | None:

@@ -1,15 +1,18 @@
 """Is this scan like the labelled ones? Distances from a new scan to a support, larger for stranger.
 
-`Mahalanobis` is the default: on the meta-validation conditions it told scans of another modality, body part or
-site from those of the condition best (docs/benchmarks/reading.md has all of them on held-out ones).
+`Mahalanobis` is the default: on the meta-validation conditions it told scans of another modality, body
+part or site from those of the condition best (docs/benchmarks/reading.md has all of them on held-out ones).
 
-    mahalanobis  min over classes k of (z - m_k)' S^-1 (z - m_k), S the within-class covariance shrunk towards a
+    mahalanobis  min over classes k of (z - m_k)' S^-1 (z - m_k), S the within-class covariance shrunk
+    towards a
                  multiple of the identity (Lee et al., "A Simple Unified Framework for Detecting
                  Out-of-Distribution Samples", NeurIPS 2018, equation 2; Ledoit and Wolf, "A well-conditioned
                  estimator for large-dimensional covariance matrices", JMVA 88, 2004)
-    nearest      distance to the k-th nearest labelled scan (Sun et al., "Out-of-Distribution Detection with Deep
+    nearest      distance to the k-th nearest labelled scan (Sun et al., "Out-of-Distribution Detection
+    with Deep
                  Nearest Neighbors", ICML 2022)
-    energy       - log sum over classes of exp(logit) (Liu et al., "Energy-based Out-of-distribution Detection",
+    energy       - log sum over classes of exp(logit) (Liu et al., "Energy-based Out-of-distribution
+    Detection",
                  NeurIPS 2020, equation 4)
 """
 
@@ -66,7 +69,7 @@ class Mahalanobis:
         return cls(means, directions[kept], (1 - share) * lengths[kept] ** 2 / n + floor, floor)
 
     def distances(self, embeddings: Values) -> Values:
-        """Squared distance to the nearest class mean divided by d, ``(n,)``: near 1 for scans of the class."""
+        """Squared distance to the nearest class mean, divided by d, ``(n,)``."""
         found = np.full(len(embeddings), np.inf)
         for mean in self.means:
             away = embeddings - mean

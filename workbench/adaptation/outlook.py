@@ -35,12 +35,13 @@ class Outlook:
     @property
     def statements(self) -> tuple[str, ...]:
         """All of it, a sentence or two each."""
-        return (
-            self.of_calibration,
-            self.promise.statement,
-            *self._of_resemblance(),
-            self.forecast.statement if self.forecast else "What more patients would bring: too few to say.",
-        )
+        return (self.of_calibration, self.promise.statement, *self.of_model)
+
+    @property
+    def of_model(self) -> tuple[str, ...]:
+        """The condition among known ones, and what more patients would bring."""
+        later = "What more patients would bring: too few to say."
+        return (*self._of_resemblance(), self.forecast.statement if self.forecast else later)
 
     @property
     def of_calibration(self) -> str:
@@ -63,12 +64,14 @@ class Outlook:
         if self.expectation is not None:
             found = self.expectation
             return (
-                f"{said} At that distance an accuracy of {found.accuracy:.2f} ({found.low:.2f} to {found.high:.2f}) "
+                f"{said} At that distance an accuracy of {found.accuracy:.2f} ({found.low:.2f} to "
+                f"{found.high:.2f}) "
                 "is to be expected.",
             )
         e = self.evidence
         return (
             f"{said} No accuracy is inferred from that: over {e.conditions} conditions of different origin "
-            f"nearness did not clearly predict it (rank correlation {e.correlation:+.2f}, 95 % interval {e.low:+.2f} to "
+            f"nearness did not clearly predict it (rank correlation {e.correlation:+.2f}, 95 % interval "
+            f"{e.low:+.2f} to "
             f"{e.high:+.2f}).",
         )

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.adaptation.model import AdaptedModel, other_modality
+from workbench.adaptation.appraiser import appraiser_of
+from workbench.adaptation.drift import DriftWatch
+from workbench.adaptation.model import AdaptedModel, other_modality, scan_key
 from workbench.data.folders import iter_scans
 from workbench.errors import ScanRefused
 from workbench.imaging.scan import Scan
@@ -38,6 +40,7 @@ def read_cases(
     model: AdaptedModel,
     paths: Sequence[str | Path],
     progress: Callable[[int, int], None] | None = None,
+    watch: DriftWatch | None = None,
 ) -> Iterator[CaseResult]:
     """Readings of files, folders and zips, in the order of `workbench.data.folders.iter_scans`.
 
@@ -45,19 +48,32 @@ def read_cases(
         model: reads the scans; those of another modality than it was adapted to are refused.
         paths: what to read.
         progress: called with the number of files done and in all.
+        watch: sees every reading; see `watch_of`.
     """
     waiting: list[tuple[str, Scan | ScanRefused]] = []
     for name, outcome in iter_scans(paths, progress):
         refusal = other_modality(model.record, outcome, name) if isinstance(outcome, Scan) else None
         waiting.append((name, refusal or outcome))
         if len(waiting) == _AT_ONCE:
-            yield from _read(model, waiting)
+            yield from _read(model, waiting, watch)
             waiting = []
-    yield from _read(model, waiting)
+    yield from _read(model, waiting, watch)
 
 
-def _read(model: AdaptedModel, named: Sequence[tuple[str, Scan | ScanRefused]]) -> Iterator[CaseResult]:
-    readings = iter(model.classifier.predict([s for _, s in named if isinstance(s, Scan)]))
+def watch_of(model: AdaptedModel) -> DriftWatch | None:
+    """Watches whether what the model reads drifts from its support; None where it was kept without one."""
+    appraiser = appraiser_of(model.classifier)
+    return DriftWatch(appraiser.labelled) if appraiser is not None else None
+
+
+def _read(
+    model: AdaptedModel, named: Sequence[tuple[str, Scan | ScanRefused]], watch: DriftWatch | None
+) -> Iterator[CaseResult]:
+    scans = [s for _, s in named if isinstance(s, Scan)]
+    reading = model.classifier.predict(scans)
+    if watch is not None:
+        watch.see(reading, [scan.patient or scan_key(scan) for scan in scans])
+    readings = iter(reading)
     for name, outcome in named:
         if isinstance(outcome, ScanRefused):
             yield CaseResult(name, None, outcome)

@@ -1,13 +1,13 @@
 """Is this condition like anything seen in meta-training? Nearest conditions by a task embedding.
 
-A condition is described by the mean and the spread of its scans' embeddings, and two by the Frechet distance of
-Gaussians with these moments and no covariance between directions,
+A condition is described by the mean and the spread of its scans' embeddings, and two by the Frechet
+distance of Gaussians with these moments and no covariance between directions,
 
     d(a, b)^2 = |m_a - m_b|^2 + |s_a - s_b|^2
 
-in the spirit of Task2Vec (Achille et al., ICCV 2019) and of the optimal transport data set distance (Alvarez-Melis
-and Fusi, NeurIPS 2020), without labels of the known conditions. What accuracy to expect from it is stated only
-where it was shown, over other conditions, to say anything; see `Evidence`.
+in the spirit of Task2Vec (Achille et al., ICCV 2019) and of the optimal transport data set distance
+(Alvarez-Melis and Fusi, NeurIPS 2020), without labels of the known conditions. What accuracy to expect
+from it is stated only where it was shown, over other conditions, to say anything; see `Evidence`.
 """
 
 from __future__ import annotations
@@ -52,12 +52,14 @@ class Resemblance:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Whether nearness to a known condition predicts accuracy, over conditions the encoder was not trained on.
+    """Whether nearness to a known condition predicts accuracy, over conditions the encoder was not trained
+    on.
 
     Attributes:
         correlation: Spearman's, of the distance to the nearest known condition with the share of the way from
             guessing to perfect.
-        low, high: its 95 % interval (Fisher's z with the variance of Bonett and Wright, Psychometrika 65, 2000).
+        low, high: its 95 % interval (Fisher's z with the variance of Bonett and Wright, Psychometrika 65,
+            2000).
         conditions: how many, counting those of one origin once.
         intercept, slope: of that share on the distance, by least squares.
         spread: standard deviation about it.

@@ -1,8 +1,8 @@
 """Episodes of the reading benchmark: what a method reads, and what it read of patients left out.
 
-Calibration, sets, forecasts and shift are all computed from these records, so that the costly part (adapting to
-every support without each of its patients) is done once. A record file holds the episodes of one condition at
-one number of shots and is kept in the run folder; a killed run goes on where it stopped.
+Calibration, sets, forecasts and shift are all computed from these records, so that the costly part
+(adapting to every support without each of its patients) is done once. A record file holds the episodes of
+one condition at one number of shots and is kept in the run folder; a killed run goes on where it stopped.
 """
 
 from __future__ import annotations

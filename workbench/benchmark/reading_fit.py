@@ -1,6 +1,7 @@
 """Learning over the episodes of other conditions what a reading needs to know beforehand.
 
-Conditions of one origin count as one. Everything is fitted on query readings, which no model of an episode has seen.
+Conditions of one origin count as one. Everything is fitted on query readings, which no model of an episode
+has seen.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from workbench.adaptation.similarity import Evidence
 from workbench.benchmark.ranking import mean_over_conditions
 from workbench.benchmark.reading import SHOTS, origin_of
 from workbench.benchmark.reading_shift import MEASURES, Other, OwnLine, ShiftLine
-from workbench.benchmark.reading_table import COVERAGES, SHARES, Line
+from workbench.benchmark.reading_table import COVERAGES, SHARES, Line, SetLine
 from workbench.evaluation.plaintext import NOTICE
 from workbench.evaluation.statistics import Interval, Proportion, proportion
 
@@ -96,12 +97,17 @@ def _preface(found: Found) -> list[str]:
     return [
         "# What surrounds a reading",
         "",
-        f"Made by `{found.command}`: `{found.method}` on the shipped encoder `general`, on {len(found.held_out)} held-out "
-        f"conditions and {len(found.validation)} that only chose the encoder's checkpoint (marked *). What is known "
-        f"beforehand (temperature, growth, the margin of strangeness) was learned on the latter: held-out conditions are "
+        f"Made by `{found.command}`: `{found.method}` on the shipped encoder `general`, on "
+        f"{len(found.held_out)} held-out "
+        f"conditions and {len(found.validation)} that only chose the encoder's checkpoint (marked *). "
+        f"What is known "
+        f"beforehand (temperature, growth, the margin of strangeness) was learned on the latter: held-out "
+        f"conditions are "
         "read with the shipped file, and each of the latter with one learned without its origin. At most "
-        f"{episodes} episodes per condition and number of shots, 2 to 5 classes each (drawn), up to 100 scans per class "
-        "read, at most 150 images per class. Intervals (95 %) are over episodes; those of means over conditions are over "
+        f"{episodes} episodes per condition and number of shots, 2 to 5 classes each (drawn), up to 100 "
+        f"scans per class "
+        "read, at most 150 images per class. Intervals (95 %) are over episodes; those of means over "
+        "conditions are over "
         "conditions, drawn by origin.",
         "",
     ]
@@ -125,13 +131,14 @@ def _summary(found: Found) -> list[str]:
     row("log-loss, the model's own", lambda xs: _mean(xs, lambda x: x.loss_before.value))
     row("... calibrated", lambda xs: _mean(xs, lambda x: x.loss_after.value))
     for place, asked in enumerate(COVERAGES):
-        row(
-            f"sets at {100 * asked:.0f} %: coverage",
-            lambda xs, p=place: _mean(xs, lambda x: x.sets[p].coverage.value),  # type: ignore[misc]
-        )
-        row("... classes in a set", lambda xs, p=place: _mean(xs, lambda x: x.sets[p].size.value))  # type: ignore[misc]
-        row("... conditions within / above / below the promise", lambda xs, p=place: _verdicts(xs, p))  # type: ignore[misc]
-        row("... episodes declined", lambda xs, p=place: _mean(xs, lambda x: x.sets[p].declined))  # type: ignore[misc]
+
+        def of(figure: Callable[[SetLine], float], place: int = place) -> Callable[[Sequence[Line]], str]:
+            return lambda xs: _mean(xs, lambda x: figure(x.sets[place]))
+
+        row(f"sets at {100 * asked:.0f} %: coverage", of(lambda s: s.coverage.value))
+        row("... classes in a set", of(lambda s: s.size.value))
+        row("... conditions within / above / below the promise", partial(_verdicts, place=place))
+        row("... episodes declined", of(lambda s: s.declined))
     row("leave-one-patient-out interval holds the accuracy", lambda xs: str(interval_total(xs)))
     row("forecast interval holds what then happened", lambda xs: str(forecast_total(xs)))
     total = interval_total(found.lines)
@@ -143,16 +150,20 @@ def _calibration(found: Found) -> list[str]:
     out = [
         "## Calibration",
         "",
-        "Expected calibration error (15 bins of equally many scans), by the model's softmax and after scaling; "
+        "Expected calibration error (15 bins of equally many scans), by the model's softmax and after "
+        "scaling; "
         "`workbench/adaptation/calibration.py` has the equations.",
         "",
-        "| condition | shots | classes | accuracy | before | expected temperature | after | log-loss before | after |",
+        "| condition | shots | classes | accuracy | before | expected temperature | after | log-loss "
+        "before | after |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for x in found.lines:
         out.append(
-            f"| {_named(found, x.condition)} | {x.shots} | {x.way:.1f} | {_short(x.accuracy)} | {_short(x.ece_before)} | "
-            f"{_short(x.ece_prior)} | {_short(x.ece_after)} | {x.loss_before.value:.3f} | {x.loss_after.value:.3f} |"
+            f"| {_named(found, x.condition)} | {x.shots} | {x.way:.1f} | {_short(x.accuracy)} | "
+            f"{_short(x.ece_before)} | "
+            f"{_short(x.ece_prior)} | {_short(x.ece_after)} | {x.loss_before.value:.3f} | "
+            f"{x.loss_after.value:.3f} |"
         )
     return [*out, ""]
 
@@ -162,10 +173,14 @@ def _sets(found: Found) -> list[str]:
     out = [
         "## Prediction sets",
         "",
-        "Cross-conformal over left-out patients, for each class where its patients suffice, over all classes together "
-        "where only these do, otherwise declined (the share of episodes is given, and the coverage is that of the set at "
-        "the largest coverage that could be promised). Coverage counts every class the same. *Within*: the interval of the "
-        "coverage reaches the promise, and does not begin above what exchangeable patients would give, which moves in steps of "
+        "Cross-conformal over left-out patients, for each class where its patients suffice, over all "
+        "classes together "
+        "where only these do, otherwise declined (the share of episodes is given, and the coverage is "
+        "that of the set at "
+        "the largest coverage that could be promised). Coverage counts every class the same. *Within*: "
+        "the interval of the "
+        "coverage reaches the promise, and does not begin above what exchangeable patients would give, "
+        "which moves in steps of "
         "one patient. *Above* is wider than need be; *below* is a broken promise.",
         "",
         f"| condition | shots | {heads} |",
@@ -199,7 +214,8 @@ def _selective(found: Found) -> list[str]:
         out.append(f"| {_named(found, x.condition)} | {x.shots} | {cells} |")
     for s in SHOTS:
         mine = [x for x in found.lines if x.shots == s]
-        cells = " | ".join(_mean(mine, lambda x, p=p: 100 * x.selective[p], 1) for p in places)  # type: ignore[misc]
+        means = [_over(mine, [100 * x.selective[p] for x in mine], 1) for p in places]
+        cells = " | ".join(means)
         out.append(f"| **mean** | {s} | {cells} |")
     return [*out, ""]
 
@@ -208,9 +224,12 @@ def _shift(found: Found) -> list[str]:
     out = [
         "## Shift",
         "",
-        "**Is this scan like the support?** AUROC of telling scans that do not belong from scans of the condition, mean over "
-        "conditions. The energy is of a linear probe on the same support: the committee behind `auto` averages "
-        "probabilities and has none. *Flagged* and *false alarms*: share called unlike the support at the learned margin "
+        "**Is this scan like the support?** AUROC of telling scans that do not belong from scans of the "
+        "condition, mean over "
+        "conditions. The energy is of a linear probe on the same support: the committee behind `auto` "
+        "averages "
+        "probabilities and has none. *Flagged* and *false alarms*: share called unlike the support at "
+        "the learned margin "
         f"({found.learned.margin:.2f} times the usual distance, set for 5 % false alarms elsewhere).",
         "",
         "| scans of | shots | conditions | " + " | ".join(MEASURES) + " | flagged | false alarms |",
@@ -224,7 +243,8 @@ def _shift(found: Found) -> list[str]:
             out.append(f"| {kind.value} | {s} | {len(mine)} | " + " | ".join(cells) + " |")
     out += [
         "",
-        "**Is the cohort drifting?** Share of cohorts of 20 patients that the test calls drifting (p <= 0.01); cohorts too small "
+        "**Is the cohort drifting?** Share of cohorts of 20 patients that the test calls drifting (p <= "
+        "0.01); cohorts too small "
         "on either side to say are left out.",
         "",
         "| cohort | " + " | ".join(f"{s} shots" for s in SHOTS) + " |",
@@ -248,10 +268,14 @@ def _shift(found: Found) -> list[str]:
     e, shipped = found.evidence, found.learned.evidence
     out += [
         "",
-        "**Is this condition like anything seen in meta-training?** Rank correlation of the distance to the nearest known "
-        f"condition with accuracy (as a share of the way from guessing to perfect), conditions of one origin as one: "
-        f"{_rho(e)} over all measured, {_rho(shipped)} over those the shipped file learned from. An accuracy to expect is "
-        f"stated only where the interval lies below zero: it is {'stated' if shipped.predicts else 'withheld'}.",
+        "**Is this condition like anything seen in meta-training?** Rank correlation of the distance to "
+        "the nearest known "
+        f"condition with accuracy (as a share of the way from guessing to perfect), conditions of one "
+        f"origin as one: "
+        f"{_rho(e)} over all measured, {_rho(shipped)} over those the shipped file learned from. An "
+        f"accuracy to expect is "
+        f"stated only where the interval lies below zero: it is "
+        f"{'stated' if shipped.predicts else 'withheld'}.",
         "",
     ]
     return out
@@ -261,7 +285,8 @@ def _expected(found: Found) -> list[str]:
     out = [
         "## Expected performance",
         "",
-        "Episodes whose exact leave-one-patient-out interval holds the accuracy on scans no model had seen, and "
+        "Episodes whose exact leave-one-patient-out interval holds the accuracy on scans no model had "
+        "seen, and "
         "forecasts of five more patients per class whose interval holds the accuracy then measured.",
         "",
         "| condition | shots | interval holds | forecast holds | mean error of the forecast |",
@@ -271,7 +296,8 @@ def _expected(found: Found) -> list[str]:
         later = f"{x.forecast_holds} of {x.forecasts}" if x.forecasts else "too few patients"
         error = "-" if math.isnan(x.forecast_error) else f"{100 * x.forecast_error:.1f} points"
         out.append(
-            f"| {_named(found, x.condition)} | {x.shots} | {x.interval_holds} of {x.episodes} | {later} | {error} |"
+            f"| {_named(found, x.condition)} | {x.shots} | {x.interval_holds} of {x.episodes} | {later} | "
+            f"{error} |"
         )
     return out
 

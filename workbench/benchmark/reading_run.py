@@ -15,8 +15,12 @@ from workbench.benchmark.reading_table import lines
 from workbench.errors import ModelFileError
 
 METHODS = ("auto", "linear-probe", "committee", "prototypical", "simpleshot", "mahalanobis")
-"""Methods whose temperature is learned: those that read the shipped encoder's embeddings without training on them."""
-_FIT = "workbench benchmark reading --out runs/reading --fit workbench/adaptation/experiences/general.safetensors"
+"""Methods whose temperature is learned: those that read the shipped encoder's embeddings without training
+on them."""
+_FIT = (
+    "workbench benchmark reading --out runs/reading "
+    "--fit workbench/adaptation/experiences/general.safetensors"
+)
 _RUN = "workbench benchmark reading --out runs/reading --tables docs/benchmarks"
 
 

@@ -37,10 +37,12 @@ class SetLine:
         given: mean over episodes of the coverage the sets were made for.
         per_class: share of episodes in which the promise held for each class.
         declined: share of episodes in which the coverage asked for could not be promised.
-        coverage: share of scans whose set holds the truth, each class counting the same; interval over episodes.
+        coverage: share of scans whose set holds the truth, each class counting the same; interval over
+            episodes.
         size: mean number of classes in a set.
         empty: share of empty sets.
-        ceiling: mean coverage that exchangeable patients would give, which only moves in steps of one patient.
+        ceiling: mean coverage that exchangeable patients would give, which only moves in steps of one
+            patient.
     """
 
     asked: float
@@ -73,7 +75,8 @@ class Line:
         sets: one for each coverage.
         selective: accuracy of the most confident share of scans, for each of `SHARES`.
         interval_holds: episodes in which the leave-one-patient-out interval holds the accuracy.
-        forecasts, forecast_holds: episodes with a forecast, and with one whose interval holds what then happened.
+        forecasts, forecast_holds: episodes with a forecast, and with one whose interval holds what then
+            happened.
         forecast_error: mean absolute error of the forecast.
         too_few: episodes in which there was too little to forecast from.
         reliability: pairs (confidence, accuracy) of 10 bins before and after, for the plot.

@@ -37,7 +37,8 @@ class Promise:
 
     Attributes:
         asked: coverage that was asked for, above 0 and below 1.
-        given: coverage the sets are made for: as asked, or the largest that so few patients allow, 0 for none.
+        given: coverage the sets are made for: as asked, or the largest that so few patients allow, 0 for
+            none.
         scope: over whom it holds.
         patients: left-out patients it rests on; the smallest class's where it holds for each class.
         needed: patients per class with which the coverage asked for could be promised for each class.
@@ -63,8 +64,10 @@ class Promise:
         if self.kept:
             return f"The set holds the truth in at least {100 * self.asked:.0f} % of new patients of {over}."
         return (
-            f"{100 * self.asked:.0f} % cannot be promised with {self.patients} patients; the set holds the truth in "
-            f"at least {100 * self.given:.0f} % of new patients of {over}. {self.needed} patients per class are "
+            f"{100 * self.asked:.0f} % cannot be promised with {self.patients} patients; the set holds "
+            f"the truth in "
+            f"at least {100 * self.given:.0f} % of new patients of {over}. {self.needed} patients per "
+            f"class are "
             "needed."
         )
 
@@ -112,7 +115,8 @@ class Appraisal:
 
     Attributes:
         probabilities: float64 ``(n, k)``, rows summing to 1.
-        calibrated: whether they are calibrated; otherwise they are the model's own, but for a stated prevalence.
+        calibrated: whether they are calibrated; otherwise they are the model's own, but for a stated
+            prevalence.
         prevalence: share of each class that was stated and that they follow, or None.
         sets: for each scan.
         familiarity: for each scan.
