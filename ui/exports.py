@@ -15,14 +15,14 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def readings_csv(session: Session) -> str:
-    """One row per scan: file, label, a probability per class, its set, findings; refused files with their
-    error."""
+    """One row per scan: file, label, a probability per class, its set, findings; refused files too."""
     classes = session.adapted.model.record.classes if session.adapted else session.classes
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\r\n")
     columns = [f"p({name})" for name in classes]
-    table.writerow(map(cell, ["file", "label", *columns, "calibrated", "set", "none_of_these", "findings",
-    "error", "notice"])) for case in session.cases:
+    around_it = ("calibrated", "set", "none_of_these")
+    table.writerow(map(cell, ["file", "label", *columns, *around_it, "findings", "error", "notice"]))
+    for case in session.cases:
         shares = [f"{share:.6f}" for share in case.reading.probabilities]
         around = case.reading.set
         said = [

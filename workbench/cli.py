@@ -101,8 +101,9 @@ PrevalenceOption = Annotated[
 CoverageOption = Annotated[
     float | None,
     typer.Option(
-        min=0.5, max=0.99, help="Share of patients whose set is to hold the truth; the model's own by
-        default."
+        min=0.5,
+        max=0.99,
+        help="Share of patients whose set is to hold the truth; the model's own by default.",
     ),
 ]
 
@@ -136,8 +137,8 @@ def adapt(
         ),
     ] = True,
     coverage: Annotated[
-        float, typer.Option(min=0.5, max=0.99, help="Share of patients whose prediction set is to hold the
-        truth.")
+        float,
+        typer.Option(min=0.5, max=0.99, help="Share of patients whose prediction set is to hold the truth."),
     ] = 0.9,
 ) -> None:
     """Adapt a model to a condition from a few labelled scans of each class.

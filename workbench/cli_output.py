@@ -218,8 +218,9 @@ def _table(cases: Sequence[CaseResult], classes: Sequence[str]) -> str:
         table.add_column(Text(heading), overflow="fold")
     for case in cases:
         if case.reading is None:
-            table.add_row(Text(case.name), Text("-"), *["-"] * (len(classes) + len(around)),
-            Text(_error(case))) continue
+            blank = ["-"] * (1 + len(classes) + len(around))
+            table.add_row(Text(case.name), *blank, Text(_error(case)))
+            continue
         findings = " ".join(f.message for f in case.reading.findings)
         numbers = [f"{p:.3f}" for p in case.reading.probabilities]
         said = [Text(_set(case.reading)), Text(_familiar(case.reading))] if appraised else []

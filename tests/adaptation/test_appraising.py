@@ -164,8 +164,9 @@ def test_nearness_that_predicts_nothing_is_named_and_no_accuracy_inferred() -> N
     assert len(outlook.resembles) == 2
     assert outlook.expectation is None
     assert any("No accuracy is inferred" in said for said in outlook.statements)
-    shown = replace(experience, learned=replace(experience.learned, evidence=Evidence(-0.8, -0.9, -0.4, 9,
-    0.9, -0.1, 0.05))) _, outlook = surround(classifier, support, estimate, shown, "prototypical")
+    clear = Evidence(-0.8, -0.9, -0.4, 9, 0.9, -0.1, 0.05)
+    shown = replace(experience, learned=replace(experience.learned, evidence=clear))
+    _, outlook = surround(classifier, support, estimate, shown, "prototypical")
     assert outlook.expectation is not None
     assert any("is to be expected" in said for said in outlook.statements)
 

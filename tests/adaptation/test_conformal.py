@@ -61,8 +61,9 @@ def test_sets_of_exchangeable_patients_hold_the_truth_as_often_as_promised(
         labels = np.repeat([0, 1], each)
         scores = 1 - read(labels)[np.arange(2 * each), labels]
         truth = np.array([0, 1])
-        sets = prediction_sets(LeftOut(scores, labels, np.ones(2 * each), 2), read(truth), ("a", "b"),
-        coverage) held += ["ab"[t] in s.classes for t, s in zip(truth, sets, strict=True)]
+        left_out = LeftOut(scores, labels, np.ones(2 * each), 2)
+        sets = prediction_sets(left_out, read(truth), ("a", "b"), coverage)
+        held += ["ab"[t] in s.classes for t, s in zip(truth, sets, strict=True)]
         total += 1
     shares = held / total
     error = 3 * np.sqrt(0.25 / 1500)

@@ -35,10 +35,11 @@ def test_weights_balance_classes() -> None:
 def test_accuracy_is_expected_only_where_nearness_was_shown_to_predict_it() -> None:
     x = np.linspace(0.1, 1.0, 12)
     names = [str(i) for i in range(12)]
-    clear = evidence(x, 0.9 - 0.5 * x + 0.01 * np.cos(9 * x), names)
+    shares = 0.9 - 0.5 * x + 0.01 * np.cos(9 * x)
+    clear = evidence(x, shares, names)
     assert clear.predicts
-    assert clear.correlation == pytest.approx(stats.spearmanr(x, 0.9 - 0.5 * x + 0.01 * np.cos(9 *
-    x)).statistic) found = expectation(clear, 0.5, way=2)
+    assert clear.correlation == pytest.approx(stats.spearmanr(x, shares).statistic)
+    found = expectation(clear, 0.5, way=2)
     assert found is not None
     assert found.accuracy == pytest.approx(0.5 + 0.5 * 0.65, abs=0.01)
     unclear = evidence(x, np.random.default_rng(0).random(12), names)

@@ -120,8 +120,7 @@ def _kind(case: Case) -> str:
 
 
 def _trust(case: Case, adapted: Adapted) -> str:
-    """The set of plausible classes, whether the scan is like the labelled ones, and what the model
-    promises."""
+    """The plausible classes, whether the scan is like the labelled ones, and what the model promises."""
     around, near = case.reading.set, case.reading.familiarity
     if around is None or near is None:
         return ""

@@ -48,7 +48,7 @@ class CohortTrust:
         return (
             f"{kind} confidence {percent(self.confidence)} % on average; right in {self.right}.",
             f"Sets made to hold the truth in {promised} held it in {self.held}, with {self.size:.1f} "
-            f"classes each.",
+            "classes each.",
             f"Read as none of these: {self.none_of_these} of {self.held.n}.",
             self.drift.statement,
         )
