@@ -56,7 +56,7 @@ class LeftOut:
     @property
     def patients(self) -> Values:
         """Patients of each class that were left out, ``(way,)``."""
-        return np.bincount(self.labels, self.weights, self.way)
+        return np.asarray(np.bincount(self.labels, self.weights, self.way), dtype=np.float64)
 
 
 def needed_patients(coverage: float) -> int:

@@ -14,7 +14,7 @@ from workbench.benchmark.reading_shift import shift_lines, similarity_evidence
 from workbench.benchmark.reading_table import lines
 from workbench.errors import ModelFileError
 
-METHODS = ("auto", "linear-probe", "committee", "prototypical", "simpleshot", "mahalanobis")
+METHODS = ("auto", "linear-probe", "prototypical", "simpleshot", "mahalanobis")
 """Methods whose temperature is learned: those that read the shipped encoder's embeddings without training
 on them."""
 _FIT = (
