@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
 
-from workbench.adaptation.novelty import Mahalanobis, Novelty, energy, nearest, usual_distances
+from workbench.adaptation.novelty import Mahalanobis, Novelty, energy, nearest, shrinkage, usual_distances
 
 
 def _support(seed: int = 0, each: int = 6, d: int = 30) -> tuple[np.ndarray, np.ndarray]:
@@ -27,6 +27,12 @@ def test_the_distance_is_that_of_the_whole_shrunk_covariance_matrix(each: int) -
     means = np.stack([z[labels == k].mean(0) for k in (0, 1)])
     expected = cdist(new, means, "mahalanobis", VI=np.linalg.inv(covariance)).min(1) ** 2 / z.shape[1]
     np.testing.assert_allclose(Mahalanobis.of(z, labels).distances(new), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "d"), [(5, 40), (40, 5), (30, 30)])
+def test_shrinkage_from_inner_products_is_that_of_scikit_learn(n: int, d: int) -> None:
+    x = np.random.default_rng(n).normal(0, 1, (n, d)) * np.linspace(1, 3, d)
+    assert shrinkage(x @ x.T, d) == pytest.approx(ledoit_wolf_shrinkage(x, assume_centered=True))
 
 
 def test_one_scan_of_each_class_still_gives_finite_distances() -> None:

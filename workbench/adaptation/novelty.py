@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
-from sklearn.covariance import ledoit_wolf_shrinkage
 
 from workbench.learners.appraisal import Familiarity
 
@@ -43,30 +42,38 @@ class Mahalanobis:
         directions: V', ``(r, d)``, orthonormal rows.
         variances: of the shrunk covariance along them, ``(r,)``.
         floor: its variance in every other direction.
+        dim: d.
     """
 
     means: Values
     directions: Values
     variances: Values
     floor: float
+    dim: int
 
     @classmethod
-    def of(cls, embeddings: Values, labels: Labels) -> Mahalanobis:
-        """Fit to a support ``(n, d)``."""
+    def of(cls, embeddings: Values, labels: Labels, dim: int = 0) -> Mahalanobis:
+        """Fit to a support ``(n, d)``.
+
+        Args:
+            embeddings: of the scans, or their coordinates in an orthonormal basis of their span.
+            labels: of the scans.
+            dim: number of the embeddings' directions, where only coordinates are given.
+        """
         present = np.unique(labels)
         means = np.stack([embeddings[labels == k].mean(axis=0) for k in present])
         away = embeddings - means[np.searchsorted(present, labels)]
-        n, d = away.shape
+        n, d = len(away), dim or away.shape[1]
         # One degree of freedom is spent on the mean of each class.
         away = away * np.sqrt(n / max(1, n - len(present)))
-        mean_variance = max(float((away**2).sum()) / (n * d), 1e-12)
-        # With one scan of each class there is nothing to estimate: the covariance is the target itself.
-        share = float(ledoit_wolf_shrinkage(away, assume_centered=True)) if away.any() else 1.0
-        share = min(1.0, max(share, 1e-3))
-        _, lengths, directions = np.linalg.svd(away, full_matrices=False)
-        kept = lengths > 1e-9
+        gram = away @ away.T
+        mean_variance = max(float(np.trace(gram)) / (n * d), 1e-12)
+        share = max(shrinkage(gram, d), 1e-3)
+        squares, vectors = np.linalg.eigh(gram)
+        kept = squares > 1e-10 * max(float(squares[-1]), 1e-12)
+        directions = (vectors[:, kept] / np.sqrt(squares[kept])).T @ away
         floor = share * mean_variance
-        return cls(means, directions[kept], (1 - share) * lengths[kept] ** 2 / n + floor, floor)
+        return cls(means, directions, (1 - share) * squares[kept] / n + floor, floor, d)
 
     def distances(self, embeddings: Values) -> Values:
         """Squared distance to the nearest class mean, divided by d, ``(n,)``."""
@@ -76,8 +83,31 @@ class Mahalanobis:
             along = away @ self.directions.T
             inside = (along**2 / self.variances).sum(axis=1)
             rest = np.maximum((away**2).sum(axis=1) - (along**2).sum(axis=1), 0) / self.floor
-            found = np.minimum(found, (inside + rest) / embeddings.shape[1])
+            found = np.minimum(found, (inside + rest) / self.dim)
         return found
+
+
+def shrinkage(gram: Values, dim: int) -> float:
+    """Ledoit and Wolf's share of the identity, from inner products alone.
+
+    Lemmas 3.2 to 3.4, with centred data; the same number as scikit-learn's ``ledoit_wolf_shrinkage``, which
+    forms ``(d, d)`` matrices.
+
+    Args:
+        gram: inner products of n centred rows, ``(n, n)``.
+        dim: d.
+
+    Returns:
+        0 to 1; 1 where there is no variance to estimate.
+    """
+    n = len(gram)
+    trace = float(np.trace(gram)) / n
+    squared = float((gram**2).sum()) / n**2
+    distance = squared - trace**2 / dim
+    if distance <= 0:
+        return 1.0
+    error = float((np.diag(gram) ** 2).sum()) / n**2 - squared / n
+    return min(1.0, max(0.0, error / distance))
 
 
 def nearest(support: Values, embeddings: Values, k: int = 1) -> Values:
@@ -135,10 +165,13 @@ def usual_distances(embeddings: Values, labels: Labels, patients: npt.NDArray[np
         labels: of its scans.
         patients: code of each scan's patient.
     """
+    # All of them lie in one span: coordinates in it are as good, and shorter.
+    dim = embeddings.shape[1]
+    embeddings = np.linalg.qr(embeddings.T)[1].T
     found = []
     for patient in np.unique(patients):
         mine = patients == patient
         if not mine.all() and set(labels[mine]) <= set(labels[~mine]):
-            rest = Mahalanobis.of(embeddings[~mine], labels[~mine])
+            rest = Mahalanobis.of(embeddings[~mine], labels[~mine], dim)
             found.append(float(rest.distances(embeddings[mine]).max()))
     return np.array(found)
