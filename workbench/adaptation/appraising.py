@@ -17,13 +17,14 @@ from workbench.adaptation.conformal import LeftOut
 from workbench.adaptation.drift import Cohort
 from workbench.adaptation.estimate import Estimate
 from workbench.adaptation.experience import Experience, experience_of
-from workbench.adaptation.forecast import Forecast, forecast
+from workbench.adaptation.forecast import Forecast, forecast, widened
 from workbench.adaptation.model import AdaptedModel
 from workbench.adaptation.novelty import Mahalanobis, Novelty, usual_distances
 from workbench.adaptation.outlook import Outlook
 from workbench.adaptation.similarity import expectation, moments, resemblances
 from workbench.data.examples import Support
 from workbench.errors import SupportError
+from workbench.evaluation.statistics import Proportion
 from workbench.learners.base import Classifier
 
 MARGIN = 1.5
@@ -132,6 +133,7 @@ def surround(
     outlook = Outlook(
         calibration=appraiser.settings.calibration,
         promise=appraiser.promise,
+        expected=_expected(estimate, experience, method),
         forecast=_forecast(support, estimate, experience, method),
     )
     if experience is not None and method in experience.learned.temperatures:
@@ -166,6 +168,13 @@ def _calibration(
         known.weights,
         len(np.unique(known.patients)),
     )
+
+
+def _expected(estimate: Estimate | None, experience: Experience | None, method: str) -> Proportion | None:
+    accuracy = estimate.performance.accuracy if estimate is not None else None
+    if accuracy is None or experience is None or method not in experience.learned.growth:
+        return None
+    return widened(experience.learned.growth[method], accuracy.successes, accuracy.n)
 
 
 def _forecast(

@@ -19,6 +19,8 @@ import numpy as np
 from scipy import stats
 from scipy.special import expit, logit
 
+from workbench.evaluation.statistics import Proportion
+
 MIN_PATIENTS = 10
 """Left-out patients below which nothing is forecast."""
 MORE = 5
@@ -67,6 +69,20 @@ class Forecast:
             f"{self.more} more patients per class: accuracy {self.now:.2f} now, {self.expected:.2f} then "
             f"(95 % of the forecast {self.low:.2f} to {self.high:.2f}, {self.patients} patients)."
         )
+
+
+def widened(prior: GrowthPrior, right: int, patients: int) -> Proportion:
+    """Accuracy of left-out patients with Clopper and Pearson's interval for the patients they are worth.
+
+    Args:
+        prior: says what one is worth.
+        right: left-out patients that were read right.
+        patients: left-out patients, at least one.
+    """
+    count, share = prior.worth * patients, right / patients
+    low = stats.beta.ppf(0.025, share * count, (1 - share) * count + 1) if right else 0.0
+    high = stats.beta.ppf(0.975, share * count + 1, (1 - share) * count) if right < patients else 1.0
+    return Proportion(right, patients, float(low), float(high))
 
 
 def forecast(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from workbench.adaptation.calibration import Calibration
 from workbench.adaptation.forecast import Forecast
 from workbench.adaptation.similarity import Evidence, Expectation, Resemblance
+from workbench.evaluation.statistics import Proportion
 from workbench.learners.appraisal import Promise
 
 _NAMED = 3
@@ -22,6 +23,8 @@ class Outlook:
         resembles: the nearest conditions of meta-training; empty where they are not known.
         evidence: whether such nearness predicts accuracy; None where conditions are not known.
         expectation: accuracy to expect from it; None where nearness was not shown to predict accuracy.
+        expected: accuracy on new patients of the same source, its interval widened because readings of left-out
+            patients are not independent; None where there are too few to say.
         forecast: of more labelled patients; None where there are too few to say.
     """
 
@@ -30,6 +33,7 @@ class Outlook:
     resembles: tuple[Resemblance, ...] = ()
     evidence: Evidence | None = None
     expectation: Expectation | None = None
+    expected: Proportion | None = None
     forecast: Forecast | None = None
 
     @property
@@ -41,7 +45,12 @@ class Outlook:
     def of_model(self) -> tuple[str, ...]:
         """The condition among known ones, and what more patients would bring."""
         later = "What more patients would bring: too few to say."
-        return (*self._of_resemblance(), self.forecast.statement if self.forecast else later)
+        now = (
+            (f"Expected accuracy on new patients of the same source: {self.expected}.",)
+            if self.expected
+            else ()
+        )
+        return (*now, *self._of_resemblance(), self.forecast.statement if self.forecast else later)
 
     @property
     def of_calibration(self) -> str:

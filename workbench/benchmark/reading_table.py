@@ -14,7 +14,7 @@ from workbench.adaptation.calibration import calibrate, tempered
 from workbench.adaptation.conformal import LeftOut, prediction_sets, promise_of
 from workbench.adaptation.estimate import Estimate
 from workbench.adaptation.experience import Experience
-from workbench.adaptation.forecast import forecast
+from workbench.adaptation.forecast import forecast, widened
 from workbench.benchmark.reading import SHOTS, Bench
 from workbench.benchmark.reading_episodes import Record, support_of_record
 from workbench.benchmark.reading_fit import accuracy_of
@@ -25,7 +25,7 @@ from workbench.learners.appraisal import Promise, Scope
 Values = npt.NDArray[np.float64]
 COVERAGES = (0.8, 0.9, 0.95)
 SHARES = tuple(round(0.1 * i, 1) for i in range(1, 11))
-_BINS, _RESAMPLES = 15, 200
+_BINS, _RESAMPLES, _MEASURABLE = 15, 100, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,9 @@ class Line:
         loss_before, loss_after: negative log-probability of the truth, nats.
         sets: one for each coverage.
         selective: accuracy of the most confident share of scans, for each of `SHARES`.
-        interval_holds: episodes in which the leave-one-patient-out interval holds the accuracy.
+        judged: episodes with at least 20 scans of each class to measure the accuracy on.
+        interval_holds: of these, episodes in which the leave-one-patient-out interval holds the accuracy.
+        widened_holds: the same of the interval that minds how dependent such readings are.
         forecasts, forecast_holds: episodes with a forecast, and with one whose interval holds what then
             happened.
         forecast_error: mean absolute error of the forecast.
@@ -94,7 +96,9 @@ class Line:
     loss_after: Interval
     sets: tuple[SetLine, ...]
     selective: tuple[float, ...]
+    judged: int
     interval_holds: int
+    widened_holds: int
     forecasts: int
     forecast_holds: int
     forecast_error: float
@@ -136,7 +140,7 @@ def line_of(bench: Bench, name: str, records: Sequence[Record], experience: Expe
     prior = experience.learned.temperatures[method]
     before, expected, after = [], [], []
     losses_before, losses_after, forecasts = [], [], []
-    holds = 0
+    measured, holds, wide_holds = 0, 0, 0
     for record in records:
         known = judged(support_of_record(bench.features(name), record), _estimate(record))
         calibration = calibrate(
@@ -156,7 +160,12 @@ def line_of(bench: Bench, name: str, records: Sequence[Record], experience: Expe
         losses_after.append(_loss(cool, record))
         right = int((known.probabilities.argmax(axis=1) == known.labels).sum())
         interval = proportion(right, len(known.labels))
-        holds += interval.low <= accuracy_of(own, record) <= interval.high
+        wide = widened(experience.learned.growth[method], right, len(known.labels))
+        if np.bincount(record.query_labels).min() >= _MEASURABLE:
+            truth = accuracy_of(own, record)
+            measured += 1
+            holds += int(interval.low <= truth <= interval.high)
+            wide_holds += int(wide.low <= truth <= wide.high)
         if record.read_later is not None:
             then = accuracy_of(record.read_later, record)
             said = forecast(experience.learned.growth[method], right, len(known.labels), record.shots)
@@ -175,7 +184,9 @@ def line_of(bench: Bench, name: str, records: Sequence[Record], experience: Expe
         loss_after=mean_interval(np.array(losses_after)),
         sets=tuple(set_line(records, coverage) for coverage in COVERAGES),
         selective=_selective(after),
-        interval_holds=int(holds),
+        judged=measured,
+        interval_holds=holds,
+        widened_holds=wide_holds,
         forecasts=len(forecasts),
         forecast_holds=sum(int(inside) for inside, _ in forecasts),
         forecast_error=float(np.mean([e for _, e in forecasts])) if forecasts else math.nan,
