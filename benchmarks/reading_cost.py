@@ -3,8 +3,8 @@
     python -m benchmarks.reading_cost --out docs/benchmarks/reading-cost.md
 
 Drawn images, the shipped encoder with its default method. Seconds are processor time of one thread, so that a
-busy machine does not matter much; two quiet cores are no slower. Parts are a list: another one is added by a line
-of `PARTS`.
+busy machine does not matter much; two quiet cores are no slower. Parts are a list: another one is added by a
+line of `PARTS`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from workbench.adaptation.forecast import GrowthPrior, forecast
+from workbench.adaptation.forecast import GrowthPrior, forecast, widened
+from workbench.evaluation.statistics import proportion
 
 
 def test_without_spread_the_forecast_is_the_posterior_moved_by_the_known_gain() -> None:
@@ -40,3 +41,15 @@ def test_left_out_patients_that_are_worth_less_widen_the_interval() -> None:
 
 def test_too_few_patients_forecast_nothing() -> None:
     assert forecast(GrowthPrior(0.3, 0.2, 1.0), 8, 9, 4.5) is None
+
+
+@pytest.mark.parametrize(("right", "patients"), [(0, 10), (7, 10), (10, 10), (31, 40)])
+def test_the_widened_interval_is_the_exact_one_of_the_patients_they_are_worth(
+    right: int, patients: int
+) -> None:
+    same = widened(GrowthPrior(0, 0, 1.0), right, patients)
+    exact = proportion(right, patients)
+    assert (same.low, same.high) == pytest.approx((exact.low, exact.high), abs=1e-9)
+    half = widened(GrowthPrior(0, 0, 0.5), 2 * right, 2 * patients)
+    assert (half.low, half.high) == pytest.approx((exact.low, exact.high), abs=1e-9)
+    assert (half.successes, half.n) == (2 * right, 2 * patients)

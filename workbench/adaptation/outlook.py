@@ -23,8 +23,8 @@ class Outlook:
         resembles: the nearest conditions of meta-training; empty where they are not known.
         evidence: whether such nearness predicts accuracy; None where conditions are not known.
         expectation: accuracy to expect from it; None where nearness was not shown to predict accuracy.
-        expected: accuracy on new patients of the same source, its interval widened because readings of left-out
-            patients are not independent; None where there are too few to say.
+        expected: accuracy on new patients of the same source, its interval widened because readings of
+            left-out patients are not independent; None where there are too few to say.
         forecast: of more labelled patients; None where there are too few to say.
     """
 
@@ -45,11 +45,8 @@ class Outlook:
     def of_model(self) -> tuple[str, ...]:
         """The condition among known ones, and what more patients would bring."""
         later = "What more patients would bring: too few to say."
-        now = (
-            (f"Expected accuracy on new patients of the same source: {self.expected}.",)
-            if self.expected
-            else ()
-        )
+        said = f"Expected accuracy on new patients of the same source: {self.expected}."
+        now = (said,) if self.expected is not None else ()
         return (*now, *self._of_resemblance(), self.forecast.statement if self.forecast else later)
 
     @property

@@ -291,8 +291,8 @@ def _expected(found: Found) -> list[str]:
     out = [
         "## Expected performance",
         "",
-        "Episodes (with 20 scans or more of each class to measure on) whose leave-one-patient-out interval, exact "
-        "and widened for the dependence learned elsewhere, holds the accuracy on scans no model had "
+        "Episodes (with 20 scans or more of each class to measure on) whose leave-one-patient-out interval, "
+        "exact and widened for the dependence learned elsewhere, holds the accuracy on scans no model had "
         "seen, and "
         "forecasts of five more patients per class whose interval holds the accuracy then measured.",
         "",
