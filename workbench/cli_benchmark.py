@@ -125,7 +125,7 @@ def reading(
     ] = None,
     episodes: Annotated[
         int, typer.Option(min=2, help="Of each condition at 5 patients per class; a third of them at 10.")
-    ] = 48,
+    ] = 32,
     fit: Annotated[
         Path | None,
         typer.Option(

@@ -45,7 +45,7 @@ class Settings:
 
     folder: Path
     data: Path | None = None
-    episodes: int = 48
+    episodes: int = 32
     method: str = METHOD
 
     def episodes_at(self, shots: int) -> int:

@@ -59,6 +59,6 @@ def run(bench: Bench, folder: Path) -> tuple[Path, ...]:
         own=own,
         evidence=similarity_evidence(bench, shipped),
         learned=shipped.learned,
-        command=_RUN,
+        command=f"{_RUN} --episodes {bench.settings.episodes}",
     )
     return write_pages(found, folder)
