@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -154,7 +155,11 @@ def test_json_readings_keep_their_form_and_the_rest_goes_on(tmp_path: Path, weig
     readings = {entry["file"]: entry for entry in json.loads(found.stdout)}
     assert set(readings["broken.png"]) == {"case", "file", "error"}
     reading = readings["class 1/1.png"]
-    assert set(reading) == {"case", "file", "scan", "patient", "label", "probabilities", "findings"}
+    around = {"calibrated", "prevalence", "set", "familiarity", "none_of_these"}
+    about = {"case", "file", "scan", "patient", "label", "probabilities", "findings"}
+    assert set(reading) == about | around
+    assert set(reading["set"]) == {"classes", "asked", "given", "scope", "kept", "statement"}
+    assert set(reading["familiarity"]) == {"measure", "distance", "usual", "p_value", "unlike"}
     assert reading["label"] == "class 1"
     assert set(reading["probabilities"]) == {"class 0", "class 1"}
     assert sum(reading["probabilities"].values()) == pytest.approx(1)
@@ -300,3 +305,49 @@ def test_the_version_is_told() -> None:
     except PackageNotFoundError:
         expected = "a checkout that is not installed"
     assert run("--version").stdout.strip() == expected
+
+
+def test_a_stated_prevalence_and_coverage_reach_the_readings(
+    tmp_path: Path, weights: str, model: str
+) -> None:
+    class_folders(tmp_path / "new", patients=2, seed=3)
+    command = ["predict", model, str(tmp_path / "new"), "-f", "json", "--weights", weights]
+
+    def read(*options: str) -> list[dict[str, Any]]:
+        found = run(*command, *options)
+        assert found.exit_code == 0, found.stderr
+        readings: list[dict[str, Any]] = json.loads(found.stdout)
+        return readings
+
+    plain, told = read(), read("--prevalence", "class 0=0.9,class 1=0.1", "--coverage", "0.6")
+    assert told[0]["prevalence"] == {"class 0": 0.9, "class 1": 0.1}
+    assert plain[0]["prevalence"] is None
+    before, after = ([one["probabilities"]["class 0"] for one in found] for found in (plain, told))
+    for p, q in zip(before, after, strict=True):
+        assert q == pytest.approx(9 * p / (9 * p + 1 - p))
+    assert told[0]["set"]["asked"] == 0.6
+    refused = run(*command, "--prevalence", "class 0=0.9")
+    assert refused.exit_code == 2
+    assert "class 1" in refused.stderr
+    assert "CLASS=SHARE" in run(*command, "--prevalence", "x").stderr
+
+
+def test_adapting_says_how_far_to_trust_a_reading_and_a_cohort_whether_it_held(
+    tmp_path: Path, weights: str
+) -> None:
+    class_folders(tmp_path / "support", patients=10)
+    class_folders(tmp_path / "cohort", patients=10, seed=7)
+    out = str(tmp_path / "model.safetensors")
+    adapting = ["adapt", str(tmp_path / "support"), "--out", out, "--weights", weights]
+    said = run(*adapting, "--coverage", "0.8").stdout
+    assert "How far to trust a reading" in said
+    assert "80 % of new patients" in said
+    reports = [tmp_path / "report.html", tmp_path / "report.json"]
+    options = [option for path in reports for option in ("-r", str(path))]
+    found = run("evaluate", out, str(tmp_path / "cohort"), "--weights", weights, *options)
+    assert "Sets made to hold the truth in 80 % held it in" in found.stdout
+    assert "How far the readings could be trusted" in reports[0].read_text()
+    trust = json.loads(reports[1].read_text())["trust"]
+    assert trust["promise"]["asked"] == 0.8
+    assert trust["held"]["n"] == 20
+    assert "No set can be promised" in run(*adapting, "--no-estimate").stdout

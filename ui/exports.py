@@ -13,13 +13,14 @@ import json
 from ui.render.chrome import RESEARCH_USE
 from ui.render.estimate import in_words
 from ui.session import Case, Session
+from workbench.adaptation.plain import as_plain
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def readings_csv(session: Session, names: bool = False) -> str:
-    """One row per scan: number, keyed hashes, label, a probability per class, findings; refusals with their
-    error.
+    """One row per scan: number, keyed hashes, label, a probability per class, its set, findings; refusals
+    with their error.
 
     Args:
         session: whose readings.
@@ -30,17 +31,23 @@ def readings_csv(session: Session, names: bool = False) -> str:
     table = csv.writer(buffer, lineterminator="\r\n")
     columns = [f"p({name})" for name in classes]
     named = ["file"] if names else []
-    table.writerow(
-        map(cell, ["case", *named, "scan", "patient", "label", *columns, "findings", "error", "notice"])
-    )
+    around_it = ("calibrated", "set", "none_of_these")
+    headings = ["case", *named, "scan", "patient", "label", *columns, *around_it]
+    table.writerow(map(cell, [*headings, "findings", "error", "notice"]))
     for number, case in enumerate(session.cases, start=1):
         shares = [f"{share:.6f}" for share in case.reading.probabilities]
         who = [str(number), *([case.held.scan.provenance.source] if names else [])]
         who += [case.held.identity, case.held.scan.patient or ""]
-        row = [*who, case.reading.label, *shares, "; ".join(_codes(case)), ""]
+        around = case.reading.set
+        said = [
+            str(case.reading.calibrated).lower(),
+            "; ".join(around.classes) if around else "",
+            str(case.reading.none_of_these).lower() if around else "",
+        ]
+        row = [*who, case.reading.label, *shares, *said, "; ".join(_codes(case)), ""]
         table.writerow(map(cell, [*row, RESEARCH_USE]))
     for number, refused in enumerate(session.refused_cases, start=1):
-        blank = [""] * (len(classes) + 4)
+        blank = [""] * (len(classes) + len(around_it) + 4)
         who = [f"refused {number}", *([refused.source] if names else [])]
         table.writerow(map(cell, [*who, *blank, f"{refused.reason} {refused.fix}", RESEARCH_USE]))
     return buffer.getvalue()
@@ -55,8 +62,7 @@ def readings_json(session: Session, names: bool = False) -> str:
             **({"file": case.held.scan.provenance.source} if names else {}),
             "scan": case.held.identity,
             "patient": case.held.scan.patient or "",
-            "label": case.reading.label,
-            "probabilities": dict(zip(case.reading.classes, case.reading.probabilities, strict=True)),
+            **as_plain(case.reading),
             "findings": _findings(case),
         }
         for number, case in enumerate(session.cases, start=1)
@@ -73,6 +79,7 @@ def readings_json(session: Session, names: bool = False) -> str:
             "method": adapted.model.record.method if adapted else "",
             "choice": adapted.model.record.choice if adapted else "",
             "estimate": in_words(adapted.estimate.performance) if adapted else "",
+            "outlook": list(adapted.model.outlook.statements) if adapted and adapted.model.outlook else [],
             "readings": readings,
         },
         ensure_ascii=False,

@@ -17,6 +17,7 @@ from ui.render.pictures import thumbnail_uri
 from ui.session import MAX_CLASSES, MIN_CLASSES, Adapted, Case, HeldScan, Session, Tray
 from workbench.adaptation import model as models
 from workbench.adaptation import regions
+from workbench.adaptation.appraising import appraised
 from workbench.adaptation.estimate import leave_one_patient_out
 from workbench.adaptation.similar import embedding_findings
 from workbench.data.examples import Example
@@ -221,7 +222,8 @@ def adapt(session: Session, engine: Engine, method: str, report: Report) -> None
     model = models.adapt(loaded, examples, [name for name, _ in trays])
     assert model.support is not None
     estimate = leave_one_patient_out(loaded.learner, model.support, report)
-    adapted = Adapted(model, held, estimate, embedding_findings(model.classifier, model.support))
+    odd = embedding_findings(model.classifier, model.support)
+    adapted = Adapted(appraised(model, estimate), held, estimate, odd)
     with session.lock:
         if [(tray.name, tuple(tray.scans)) for tray in session.trays] != trays:
             raise SupportError("The labelled scans changed meanwhile. Adapt again.")

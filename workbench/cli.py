@@ -24,6 +24,7 @@ from workbench.errors import WorkbenchError
 from workbench.evaluation.plaintext import NOTICE
 
 if TYPE_CHECKING:
+    from workbench.adaptation.model import AdaptedModel
     from workbench.imaging.options import ReadOptions
     from workbench.imaging.region import Region
 
@@ -122,6 +123,22 @@ DataOption = Annotated[
     ),
 ]
 
+PrevalenceOption = Annotated[
+    str,
+    typer.Option(
+        help="Share of each class among the patients to be read, e.g. 'benign=0.95,malignant=0.05'; the "
+        "probabilities follow. Without it every class counts the same."
+    ),
+]
+CoverageOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.5,
+        max=0.99,
+        help="Share of patients whose set is to hold the truth; the model's own by default.",
+    ),
+]
+
 
 @app.command()
 def adapt(
@@ -145,7 +162,11 @@ def adapt(
     ] = None,
     weights: WeightsOption = "general",
     estimate: Annotated[
-        bool, typer.Option(help="Estimate the accuracy by leaving out one patient after the other.")
+        bool,
+        typer.Option(
+            help="Estimate the accuracy by leaving out one patient after the other; without it no prediction "
+            "set can be promised."
+        ),
     ] = True,
     remedy: RemedyOption = None,
     volume: VolumeOption = None,
@@ -153,6 +174,10 @@ def adapt(
     pool_slices: PoolSlicesOption = 0,
     slices: SlicesOption = "",
     box: BoxOption = "",
+    coverage: Annotated[
+        float,
+        typer.Option(min=0.5, max=0.99, help="Share of patients whose prediction set is to hold the truth."),
+    ] = 0.9,
 ) -> None:
     """Adapt a model to a condition from a few labelled scans of each class.
 
@@ -168,11 +193,12 @@ def adapt(
         workbench adapt labels.csv --out m.safetensors --method linear-probe
         workbench adapt volumes/ --out m.safetensors --pool-slices 16 --slices 10:40
     """
+    from workbench.adaptation.appraising import appraised
     from workbench.adaptation.estimate import leave_one_patient_out
     from workbench.adaptation.model import adapt as adapt_to
     from workbench.adaptation.model import load_weights, save_model
     from workbench.adaptation.similar import embedding_findings
-    from workbench.cli_output import print_estimate, print_findings, print_support
+    from workbench.cli_output import print_estimate, print_findings, print_outlook, print_support
     from workbench.data.advice import advice
     from workbench.data.folders import read_examples
     from workbench.data.quality import set_findings
@@ -194,11 +220,15 @@ def adapt(
     model = adapt_to(loaded, read.examples, read.classes)
     if model.support is not None:
         print_findings(read.names, embedding_findings(model.classifier, model.support), errors)
-    save_model(model, out)
     print_support(model)
+    found = None
     if estimate and model.support is not None:
         with bar("Leaving out one patient after the other", errors) as progress:
-            print_estimate(leave_one_patient_out(loaded.learner, model.support, progress))
+            found = leave_one_patient_out(loaded.learner, model.support, progress)
+        print_estimate(found)
+    model = appraised(model, found, coverage)
+    save_model(model, out)
+    print_outlook(model)
     print(f"\nWritten: {out}\n{NOTICE}")
 
 
@@ -228,34 +258,42 @@ def predict(
     ] = False,
     slices: SlicesOption = "",
     box: BoxOption = "",
+    prevalence: PrevalenceOption = "",
+    coverage: CoverageOption = None,
 ) -> None:
     """Read new scans with an adapted model.
 
     A file that cannot be read is reported and the others are read all the same; the command fails only if
     none could be. JSON is a list of objects with `case`, `scan`, `patient`, `label`, `probabilities` by class
-    name and `findings`; a refused file has `case` and `error`. `scan` and `patient` are keyed hashes, the
-    same for the same in this installation only. CSV, JSON and whatever goes into a file hold case numbers,
-    not file names; which is which is printed on the screen.
+    name, `calibrated`, `set` (the classes the scan may plausibly be of, and what that promises),
+    `familiarity` (how like the labelled scans it is), `none_of_these` and `findings`; a refused file has
+    `case` and `error`. `scan` and `patient` are keyed hashes, the same for the same in one installation only.
+    CSV, JSON and whatever goes into a file hold case numbers, not file names; which is which is printed on
+    the screen. Whether the scans as a whole drift from the labelled ones is said on standard error.
 
     Examples:
 
         workbench predict my_condition.safetensors new_cases/
+        workbench predict my_condition.safetensors new_cases/ --prevalence benign=0.95,malignant=0.05
         workbench predict my_condition.safetensors a.dcm b.png --format json --out readings.json
     """
-    from workbench.adaptation.model import load_model
-    from workbench.adaptation.predict import read_cases
-    from workbench.cli_output import print_names, render_cases
+    from workbench.adaptation.model import asking, load_model
+    from workbench.adaptation.predict import read_cases, watch_of
+    from workbench.cli_output import print_names, render_cases, shares
     from workbench.imaging.region import parse_region
 
     if out is not None:
         check_place(out)
     region = parse_region(slices, box)
-    adapted = load_model(model, weights)
+    adapted = asking(load_model(model, weights), coverage, shares(prevalence))
     if adapted.record.choice:
         errors.print(adapted.record.choice, markup=False, soft_wrap=True)
     options = read_options(remedy, volume, allow_no_preamble)
+    watch = watch_of(adapted)
     with bar("Reading scans", errors) as progress:
-        cases = tuple(read_cases(adapted, scans, progress, options, region))
+        cases = tuple(read_cases(adapted, scans, progress, options, region, watch))
+    if watch is not None:
+        errors.print(watch.drift().statement, markup=False, soft_wrap=True)
     on_screen = out is None and form is Format.TABLE
     text = render_cases(cases, adapted.record.classes, form, names or on_screen)
     if not (names or on_screen):
@@ -320,6 +358,8 @@ def evaluate(
     pool_slices: PoolSlicesOption = 0,
     slices: SlicesOption = "",
     box: BoxOption = "",
+    prevalence: PrevalenceOption = "",
+    coverage: CoverageOption = None,
 ) -> None:
     """Measure: methods on episodes of held-out conditions, or one adapted model on a labelled cohort.
 
@@ -337,10 +377,14 @@ def evaluate(
     if (model is None) != (cohort is None):
         raise typer.BadParameter("give both an adapted model and a cohort, or neither")
     if model is not None and cohort is not None:
+        from workbench.adaptation.model import asking, load_model
+        from workbench.cli_output import shares
         from workbench.imaging.region import parse_region
 
         options = read_options(remedy, volume, allow_no_preamble)
-        _evaluate_cohort(model, cohort, report or [], weights, options, parse_region(slices, box))
+        adapted = load_model(model, None if weights == "general" else weights)
+        adapted = asking(adapted, coverage, shares(prevalence))
+        _evaluate_cohort(adapted, cohort, report or [], options, parse_region(slices, box))
         return
     from workbench.cli_output import moving_bar, print_rows
     from workbench.data.episodes import EpisodeSpec
@@ -366,22 +410,19 @@ def evaluate(
 
 
 def _evaluate_cohort(
-    model: Path,
+    adapted: AdaptedModel,
     cohort: Path,
     reports: list[Path],
-    weights: str,
     options: ReadOptions,
     region: Region | None,
 ) -> None:
-    from workbench.adaptation.model import load_model
-    from workbench.cli_output import counted, print_performance
+    from workbench.cli_output import counted, print_performance, print_trust
     from workbench.evaluation.cohorts import evaluate_cohort
     from workbench.evaluation.report import check_ending, write_report
 
     for path in reports:
         check_ending(path)
         check_place(path)
-    adapted = load_model(model, None if weights == "general" else weights)
     if adapted.record.region and region is None and cohort.is_dir():
         said = (
             f"The model was adapted to marked parts of scans ({adapted.record.region}); these are read whole."
@@ -396,6 +437,8 @@ def _evaluate_cohort(
         f"{counted(len(result.refused), 'file')} left out"
     )
     print_performance(found)
+    if result.trust is not None:
+        print_trust(result.trust)
     for path in reports:
         write_report(result, path)
         print(f"Written: {path}")
@@ -424,7 +467,13 @@ def demo(
     can be had, and otherwise phantoms drawn by the workbench as real DICOM files; the output says which.
     """
     from workbench.adaptation.model import load_weights, save_model
-    from workbench.cli_output import print_case_table, print_performance, print_support
+    from workbench.cli_output import (
+        print_case_table,
+        print_outlook,
+        print_performance,
+        print_support,
+        print_trust,
+    )
     from workbench.demo import run_demo
     from workbench.evaluation.report import Preface, write_report
 
@@ -435,6 +484,9 @@ def demo(
     print_support(done.model)
     print_case_table(done.result)
     print_performance(done.result.performance)
+    if done.result.trust is not None:
+        print_trust(done.result.trust)
+    print_outlook(done.model)
     save_model(done.model, out / "model.safetensors")
     write_report(done.result, out / "report.html", Preface(done.condition.title, done.condition.note))
     print(f"\nWritten: {out / 'report.html'}, {out / 'model.safetensors'}\n{NOTICE}")

@@ -199,6 +199,49 @@ def volumes(
         print(f"Written: {path}")
 
 
+@app.command()
+def reading(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder: readings of every episode.")],
+    tables: Annotated[
+        Path | None, typer.Option(help="Folder for the page and the plot; the run folder by default.")
+    ] = None,
+    episodes: Annotated[
+        int, typer.Option(min=2, help="Of each condition at 5 patients per class; a third of them at 10.")
+    ] = 32,
+    fit: Annotated[
+        Path | None,
+        typer.Option(
+            help="Only learn from the meta-validation conditions what readings need to know beforehand, and "
+            "write it to this file."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="WORKBENCH_DATA", help="Folder searched for datasets."),
+    ] = None,
+) -> None:
+    """Can what surrounds a reading be believed? Calibration, sets, shift and forecasts on 16 real conditions.
+
+    Nine conditions held out from the shipped encoder, and seven that only chose its checkpoint, each read
+    with what was learned elsewhere. Run the same command again to go on after an interruption. About a
+    quarter of an hour on one core.
+
+    Examples:
+
+        workbench benchmark reading --out runs/reading --tables docs/benchmarks
+        workbench benchmark reading --out runs/reading \
+            --fit workbench/adaptation/experiences/general.safetensors
+    """
+    from workbench.benchmark.reading import Bench, Settings
+    from workbench.benchmark.reading_run import learn, run
+
+    bench = Bench(Settings(out.resolve(), data, episodes), _say)
+    written = (learn(bench, fit),) if fit is not None else run(bench, tables or out)
+    for path in written:
+        print(f"Written: {path}")
+    print(NOTICE)
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from workbench.evaluation.cohorts import CohortResult
     from workbench.evaluation.compare import Row
     from workbench.evaluation.performance import Performance
+    from workbench.evaluation.trust import CohortTrust
     from workbench.imaging.scan import Finding
+    from workbench.learners.reading import CaseReading
 
 
 class Format(StrEnum):
@@ -124,6 +126,34 @@ def print_support(model: AdaptedModel) -> None:
         print(record.choice)
 
 
+def print_outlook(model: AdaptedModel) -> None:
+    """What can be said of the model as a whole, a sentence a line."""
+    if model.outlook is not None:
+        print("\nHow far to trust a reading:")
+        for statement in model.outlook.statements:
+            print(f"  {statement}")
+
+
+def shares(text: str) -> dict[str, float] | None:
+    """Shares by class of ``a=0.9,b=0.1``; None of an empty text.
+
+    Raises:
+        WorkbenchError: it is written otherwise.
+    """
+    if not text.strip():
+        return None
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, sign, number = part.rpartition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            sign = ""
+        if not sign or not name.strip():
+            raise WorkbenchError(f"Prevalence: {part.strip()!r} is not CLASS=SHARE. Write a=0.9,b=0.1.")
+    return found
+
+
 def print_estimate(estimate: Estimate) -> None:
     """The leave-one-patient-out estimate."""
     print("\nEstimate, leaving out one patient after the other (same source as the support):")
@@ -140,6 +170,13 @@ def print_performance(found: Performance) -> None:
     for name, value in zip(found.classes, found.sensitivities, strict=True):
         print(f"  sensitivity, {name}: {said(value)}")
     print("  (by patient, scans of unknown patients counted one by one; 95 % intervals)")
+
+
+def print_trust(found: CohortTrust) -> None:
+    """Whether what surrounded the readings of a cohort held."""
+    print("Whether the readings could be trusted:")
+    for statement in found.statements:
+        print(f"  {statement}")
 
 
 def print_rows(rows: Sequence[Row]) -> None:
@@ -210,66 +247,90 @@ def print_names(cases: Sequence[CaseResult], console: Console, most: int = 50) -
 
 def _table(cases: Sequence[CaseResult], classes: Sequence[str], names: bool) -> str:
     table = Table(show_edge=False)
-    for heading in ("case", *(("file",) if names else ()), "reading", *classes, "findings"):
+    appraised = any(case.reading and case.reading.set for case in cases)
+    around = ("set", "like the labelled") if appraised else ()
+    for heading in ("case", *(("file",) if names else ()), "reading", *classes, *around, "findings"):
         table.add_column(Text(heading), overflow="fold")
     for case in cases:
         who = [Text(str(case.number)), *([Text(case.name)] if names else [])]
         if case.reading is None:
-            table.add_row(*who, Text("-"), *["-"] * len(classes), Text(_error(case, names)))
+            blank = ["-"] * (1 + len(classes) + len(around))
+            table.add_row(*who, *blank, Text(_error(case, names)))
             continue
         findings = " ".join(f.message for f in case.reading.findings)
         numbers = [f"{p:.3f}" for p in case.reading.probabilities]
-        table.add_row(*who, Text(case.reading.label), *numbers, Text(findings))
+        said = [Text(_set(case.reading)), Text(_familiar(case.reading))] if appraised else []
+        table.add_row(*who, Text(case.reading.label), *numbers, *said, Text(findings))
     width = None if sys.stdout.isatty() else 160
     console = Console(file=io.StringIO(), width=width, highlight=False)
     console.print(table)
-    console.print(f"Probabilities are the model's own. {NOTICE}")
+    first = next((case.reading for case in cases if case.reading), None)
+    console.print(f"{_about(first)} {NOTICE}" if first else NOTICE, markup=False)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
+
+
+def _about(reading: CaseReading) -> str:
+    """What holds for all readings of a model."""
+    calibrated = "Probabilities are calibrated" if reading.calibrated else "Probabilities are the model's own"
+    if reading.prevalence is not None:
+        told = zip(reading.classes, reading.prevalence, strict=True)
+        calibrated += f", for {', '.join(f'{100 * share:g} % {name}' for name, share in told)}"
+    return f"{calibrated}. {reading.set.promise.statement}" if reading.set else f"{calibrated}."
+
+
+def _set(reading: CaseReading) -> str:
+    if reading.set is None:
+        return ""
+    return ", ".join(reading.set.classes) or "none of these"
+
+
+def _familiar(reading: CaseReading) -> str:
+    found = reading.familiarity
+    if found is None or found.usual != found.usual:
+        return "too few to say" if found is not None else ""
+    return "no" if found.unlike else "yes"
 
 
 def _csv(cases: Sequence[CaseResult], classes: Sequence[str], names: bool) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
+    around = ("calibrated", "set", "coverage", "none_of_these")
     headings = (
         *("case", *(("file",) if names else ()), "scan", "patient", "label"),
         *(f"p({name})" for name in classes),
-        *("findings", "error"),
+        *(*around, "findings", "error"),
     )
     writer.writerow([csv_cell(h) for h in headings])
     for case in cases:
         who = [str(case.number), *([csv_cell(case.name)] if names else []), case.scan, case.patient]
         if case.reading is None:
-            writer.writerow([*who, "", *[""] * len(classes), "", csv_cell(_error(case, names))])
+            blank = [""] * (1 + len(classes) + len(around) + 1)
+            writer.writerow([*who, *blank, csv_cell(_error(case, names))])
             continue
         reading = case.reading
         numbers = [f"{p:.6f}" for p in reading.probabilities]
+        said = [
+            str(reading.calibrated).lower(),
+            csv_cell("; ".join(reading.set.classes)) if reading.set else "",
+            f"{reading.set.promise.given:.3f}" if reading.set else "",
+            str(reading.none_of_these).lower() if reading.set else "",
+        ]
         findings = "; ".join(f.code for f in reading.findings)
-        writer.writerow([*who, csv_cell(reading.label), *numbers, csv_cell(findings), ""])
+        writer.writerow([*who, csv_cell(reading.label), *numbers, *said, csv_cell(findings), ""])
     return out.getvalue()
 
 
 def _json(cases: Sequence[CaseResult], classes: Sequence[str], names: bool) -> str:
+    from workbench.adaptation.plain import as_plain
+
     objects: list[dict[str, object]] = []
     for case in cases:
         who: dict[str, object] = {"case": case.number, **({"file": case.name} if names else {})}
         if case.reading is None:
             objects.append({**who, "error": _error(case, names)})
             continue
-        reading = case.reading
-        objects.append(
-            {
-                **who,
-                "scan": case.scan,
-                "patient": case.patient,
-                "label": reading.label,
-                "probabilities": dict(zip(classes, reading.probabilities, strict=True)),
-                "findings": [
-                    {"code": f.code, "severity": f.severity.value, "message": f.message, "fix": f.fix}
-                    for f in reading.findings
-                ],
-            }
-        )
+        objects.append({**who, "scan": case.scan, "patient": case.patient, **as_plain(case.reading)})
     return json.dumps(objects, indent=2, ensure_ascii=False) + "\n"
 
 

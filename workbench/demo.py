@@ -15,6 +15,8 @@ import numpy as np
 import requests
 from PIL import Image
 
+from workbench.adaptation.appraising import appraised
+from workbench.adaptation.estimate import leave_one_patient_out
 from workbench.adaptation.model import AdaptedModel, adapt
 from workbench.data.card import Card
 from workbench.data.catalogue import find_data, get_card
@@ -125,6 +127,8 @@ def run_demo(
     condition = prepare_demo(folder, data, loaded.record, download)
     read = read_examples(condition.support)
     model = adapt(loaded, read.examples, read.classes)
+    assert model.support is not None
+    model = appraised(model, leave_one_patient_out(loaded.learner, model.support))
     return DemoResult(condition, model, evaluate_cohort(model, condition.cohort, progress))
 
 

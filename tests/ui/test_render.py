@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
+from tests.userfiles import picture
 from ui import work
 from ui.exports import cell, readings_csv, readings_json
 from ui.render import chrome, reading, tray
@@ -97,3 +100,23 @@ def test_the_page_says_how_the_method_was_chosen(labelled: Session, engine: work
     assert said in readings_json(labelled)
     work.adapt(labelled, engine, "linear-probe", quiet)
     assert "Adapts as" not in plain(estimate(labelled.adapted))
+
+
+def test_a_reading_shows_its_set_its_promise_and_whether_it_is_like_the_labelled_scans(
+    labelled: Session, engine: work.Engine, tmp_path: Path
+) -> None:
+    work.adapt(labelled, engine, "prototypical", quiet)
+    copied = picture(tmp_path / "new.png", 77)
+    work.read_new(labelled, {copied: "new.png"}, quiet)
+    shown = plain(reading.reading(labelled))
+    case = labelled.case
+    assert case is not None
+    assert case.reading.set is not None
+    assert "Plausible" in shown
+    assert case.reading.set.promise.statement in shown
+    assert "labelled" in shown
+    assert "What more patients would bring" in shown or "more patients per class" in shown
+    table = json.loads(readings_json(labelled))
+    assert table["readings"][0]["set"]["statement"] == case.reading.set.promise.statement
+    assert table["outlook"]
+    assert "calibrated" in readings_csv(labelled).splitlines()[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ui.render.estimate import in_words
 from ui.render.markup import button, esc, findings, icon, notice, refusals, state_of
 from ui.render.pictures import view_uri
@@ -48,8 +50,9 @@ def reading(session: Session) -> str:
     return (
         f'<section class="wb-reading" aria-label="Reading">{notice("warning", case.caution)}'
         f'<div class="wb-panel"><h3>Reading</h3>{_probabilities(case)}'
-        f'<p class="wb-aside">The model’s own probabilities, not yet calibrated. Left-out patients: '
+        f'<p class="wb-aside">{_kind(case)} Left-out patients: '
         f"{esc(in_words(adapted.estimate.performance))}.</p></div>"
+        f"{_trust(case, adapted)}"
         f'<div class="wb-panel"><h3>Nearest labelled scans <small>click to compare</small></h3>'
         f"{_neighbours(case, adapted)}</div>"
         f'<div class="wb-panel"><h3>Findings</h3>{listed}</div></section>'
@@ -72,7 +75,8 @@ def _link(name: str, label: str) -> str:
 def _row(session: Session, number: int, case: Case) -> str:
     here = number == session.selected
     top = case.reading.classes.index(case.reading.label)
-    state = "warning" if case.caution else state_of(case.reading.findings)
+    doubt = bool(case.caution) or case.reading.none_of_these
+    state = "warning" if doubt else state_of(case.reading.findings)
     name = case.held.scan.provenance.source
     truth = session.truth.get(case.held.identity)
     told = f'<span class="wb-truth">truth: {esc(truth)}</span>' if truth else ""
@@ -109,6 +113,39 @@ def _probabilities(case: Case) -> str:
         for place, (index, (name, share)) in enumerate(ranked)
     )
     return f'<dl class="wb-bars" aria-label="Probabilities">{bars}</dl>'
+
+
+def _kind(case: Case) -> str:
+    """What the probabilities are."""
+    if not case.reading.calibrated:
+        return "The model’s own probabilities, not calibrated."
+    return "Calibrated probabilities; every class counts the same."
+
+
+def _trust(case: Case, adapted: Adapted) -> str:
+    """The plausible classes, whether the scan is like the labelled ones, and what the model promises."""
+    around, near = case.reading.set, case.reading.familiarity
+    if around is None or near is None:
+        return ""
+    named = ", ".join(esc(name) for name in around.classes) or "none of these"
+    alarm = around.promise.given > 0 and not around.classes
+    if math.isnan(near.usual):
+        like, state = "Too few labelled patients to say whether it is like them.", "info"
+    elif near.unlike:
+        like, state = "Unlike every labelled scan: the reading may mean nothing.", "warning"
+    else:
+        like, state = "Like the labelled scans.", "ok"
+    rows = [
+        (icon("warning" if alarm else "info"), f"Plausible: <b>{named}</b>. {esc(around.promise.statement)}"),
+        (icon(state), f"{like} {esc(near.measure)} distance {near.distance:.2f}."),
+    ]
+    if adapted.model.outlook is not None:
+        rows += [(icon("info"), esc(said)) for said in adapted.model.outlook.of_model]
+    listed = "".join(f"<li>{sign}<span>{text}</span></li>" for sign, text in rows)
+    return (
+        '<div class="wb-panel" aria-label="Trust"><h3>How far to trust it</h3>'
+        f'<ul class="wb-findings">{listed}</ul></div>'
+    )
 
 
 def _neighbours(case: Case, adapted: Adapted) -> str:

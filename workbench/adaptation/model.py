@@ -9,10 +9,15 @@ model on them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
+from workbench.adaptation.appraiser import appraiser_of, read_settings, restored
+from workbench.adaptation.appraiser import asking as asking_classifier
+from workbench.adaptation.outlook import Outlook
 from workbench.adaptation.regions import described
 from workbench.data.examples import Example, Support
 from workbench.data.folders import scan_key as scan_key
@@ -27,6 +32,7 @@ from workbench.learners.files import (
     LoadedLearner,
     load_classifier,
     load_learner,
+    read_appraiser_tensors,
     read_classifier_record,
     save_classifier,
     sha256_of,
@@ -43,11 +49,14 @@ class AdaptedModel:
         classifier: reads scans.
         record: what the file says, or will say, about it.
         support: the labelled scans it was adapted on; None for a model read from a file.
+        outlook: what can be said of it as a whole; None where nothing surrounds its readings (see
+            `workbench.adaptation.appraising`).
     """
 
     classifier: Classifier
     record: ClassifierRecord
     support: Support | None = None
+    outlook: Outlook | None = None
 
 
 def load_weights(
@@ -111,7 +120,13 @@ def adapt(
 
 def save_model(model: AdaptedModel, path: Path) -> None:
     """Write an adapted model, whole or not at all."""
-    save_classifier(model.classifier, path, model.record)
+    appraiser = appraiser_of(model.classifier)
+    around = (
+        {"settings": asdict(appraiser.settings), "outlook": asdict(model.outlook)}
+        if appraiser is not None and model.outlook is not None
+        else {}
+    )
+    save_classifier(model.classifier, path, replace(model.record, appraisal=around))
 
 
 def load_model(path: Path, weights: str | Path | None = None) -> AdaptedModel:
@@ -129,11 +144,40 @@ def load_model(path: Path, weights: str | Path | None = None) -> AdaptedModel:
     for place in _candidates(record, weights):
         if weights is not None or sha256_of(place) == record.learner_sha256:
             loaded = load_learner(place, record.method, record.options, record.pooled_slices)
-            return AdaptedModel(load_classifier(path, loaded), record)
+            return _with_surroundings(AdaptedModel(load_classifier(path, loaded), record), path)
     raise ModelFileError(
         f"{path.name}: was adapted from the weights {record.learner!r} (SHA-256 "
         f"{record.learner_sha256[:12]}), which are not among those shipped. Name their file with --weights."
     )
+
+
+def _with_surroundings(model: AdaptedModel, path: Path) -> AdaptedModel:
+    """The model with what its file says surrounds its readings; a file of an earlier version says nothing."""
+    around = model.record.appraisal
+    if not around:
+        return model
+    settings = read_settings(around.get("settings"), path.name)
+    try:
+        outlook = TypeAdapter(Outlook).validate_python(around.get("outlook"))
+    except ValidationError as error:
+        raise ModelFileError(f"{path.name}: the description of its outlook is wrong. Adapt again.") from error
+    appraiser = restored(model.classifier, settings, read_appraiser_tensors(path))
+    return replace(model, classifier=model.classifier.with_appraiser(appraiser), outlook=outlook)
+
+
+def asking(
+    model: AdaptedModel, coverage: float | None = None, prevalence: Mapping[str, float] | None = None
+) -> AdaptedModel:
+    """The model asked for another coverage of its sets, or told the share of each class; None leaves it.
+
+    Raises:
+        WorkbenchError: see `workbench.adaptation.appraiser.asking`.
+    """
+    classifier = asking_classifier(model.classifier, coverage, prevalence)
+    appraiser = appraiser_of(classifier)
+    if appraiser is None or model.outlook is None:
+        return replace(model, classifier=classifier)
+    return replace(model, classifier=classifier, outlook=replace(model.outlook, promise=appraiser.promise))
 
 
 def has_seen(record: ClassifierRecord, example: Example) -> str | None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.adaptation.appraiser import appraiser_of
+from workbench.adaptation.drift import DriftWatch
 from workbench.adaptation.model import AdaptedModel, against_condition, other_modality
 from workbench.adaptation.regions import marked
 from workbench.data.folders import iter_scans, scan_key
@@ -51,6 +53,7 @@ def read_cases(
     progress: Callable[[int, int], None] | None = None,
     options: ReadOptions = DEFAULTS,
     region: Region | None = None,
+    watch: DriftWatch | None = None,
 ) -> Iterator[CaseResult]:
     """Readings of files, folders and zips, in the order of `workbench.data.folders.iter_scans`.
 
@@ -60,6 +63,7 @@ def read_cases(
         progress: called with the number of files done and in all.
         options: how to read them.
         region: marked on every scan; one that it does not fit is refused.
+        watch: sees every reading; see `watch_of`.
     """
     waiting: list[tuple[str, Scan | ScanRefused]] = []
     done = 0
@@ -70,15 +74,28 @@ def read_cases(
         waiting.append((name, refusal or outcome))
         held = sum(scan.pixels.nbytes for _, scan in waiting if isinstance(scan, Scan))
         if len(waiting) == _AT_ONCE or held > _BYTES:
-            yield from _read(model, waiting, done)
+            yield from _read(model, waiting, done, watch)
             done, waiting = done + len(waiting), []
-    yield from _read(model, waiting, done)
+    yield from _read(model, waiting, done, watch)
+
+
+def watch_of(model: AdaptedModel) -> DriftWatch | None:
+    """Watches whether what the model reads drifts from its support; None where it was kept without one."""
+    appraiser = appraiser_of(model.classifier)
+    return DriftWatch(appraiser.labelled) if appraiser is not None else None
 
 
 def _read(
-    model: AdaptedModel, named: Sequence[tuple[str, Scan | ScanRefused]], done: int
+    model: AdaptedModel,
+    named: Sequence[tuple[str, Scan | ScanRefused]],
+    done: int,
+    watch: DriftWatch | None,
 ) -> Iterator[CaseResult]:
-    readings = iter(model.classifier.predict([s for _, s in named if isinstance(s, Scan)]))
+    scans = [s for _, s in named if isinstance(s, Scan)]
+    reading = model.classifier.predict(scans)
+    if watch is not None:
+        watch.see(reading, [scan.patient or scan_key(scan) for scan in scans])
+    readings = iter(reading)
     for number, (name, outcome) in enumerate(named, start=done + 1):
         if isinstance(outcome, ScanRefused):
             yield CaseResult(number, name, None, outcome)

@@ -27,7 +27,7 @@ from workbench.learners import learner_class
 SHARED_VERSION = 1
 """Raised by hand whenever code that every cell rests on gives other figures: episodes, backbones, recipe,
 scores, `workbench.learners.base`. The source of the methods themselves is minded by `method_source`."""
-_SHARED = frozenset({"base", "files", "options", "reading", "registry", "spec"})
+_SHARED = frozenset({"appraisal", "base", "files", "options", "reading", "registry", "spec"})
 Values = npt.NDArray[np.float64]
 
 

@@ -13,14 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from workbench.adaptation.model import AdaptedModel, has_seen, other_modality
+from workbench.adaptation.predict import watch_of
 from workbench.data.examples import Example
 from workbench.data.folders import Labelled, iter_examples
 from workbench.errors import CohortError, ScanRefused
 from workbench.evaluation.performance import Performance, performance
+from workbench.evaluation.trust import CohortTrust, cohort_trust
 from workbench.imaging.digest import copy_digest
 from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.region import Region
 from workbench.learners.files import ClassifierRecord
+from workbench.learners.reading import CaseReading
 
 _AT_ONCE, _BYTES = 32, 2**28
 """Scans, and bytes of their pixels, held before they are read: a few volumes."""
@@ -36,14 +39,19 @@ class CohortCase:
         name: path below the cohort's folder, for the user's own screen only.
         patient: pseudonymous key.
         truth: class it is labelled with.
-        probabilities: one for each class of the model.
+        reading: of the scan.
     """
 
     index: int
     name: str
     patient: str
     truth: int
-    probabilities: tuple[float, ...]
+    reading: CaseReading
+
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """One for each class of the model."""
+        return self.reading.probabilities
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,12 +63,14 @@ class CohortResult:
         cases: the scans read, in the order of the cohort.
         performance: by patient, with intervals.
         refused: files left out, each with the reason and the fix.
+        trust: whether what surrounded the readings held; None where nothing did.
     """
 
     record: ClassifierRecord
     cases: tuple[CohortCase, ...]
     performance: Performance
     refused: tuple[ScanRefused, ...]
+    trust: CohortTrust | None = None
 
 
 def evaluate_cohort(
@@ -113,6 +123,7 @@ def evaluate_cohort(
             every_class=False,
         ),
         tuple(reader.refused),
+        reader.trust(cases),
     )
 
 
@@ -121,6 +132,7 @@ class _Reader:
 
     def __init__(self, model: AdaptedModel) -> None:
         self.model = model
+        self._watch = watch_of(model)
         self.cases: list[CohortCase] = []
         self.refused: list[ScanRefused] = []
         self.leaks: list[tuple[str, str]] = []
@@ -151,10 +163,19 @@ class _Reader:
         """Read what is waiting."""
         reading = self.model.classifier.predict([example.scan for _, _, example in self._waiting])
         classes = self.model.record.classes
+        if self._watch is not None:
+            self._watch.see(reading, [example.patient for _, _, example in self._waiting])
         for (index, name, example), case in zip(self._waiting, reading, strict=True):
             truth = classes.index(example.label)
-            self.cases.append(CohortCase(index, name, example.patient, truth, case.probabilities))
+            self.cases.append(CohortCase(index, name, example.patient, truth, case))
         self._waiting = []
+
+    def trust(self, cases: Sequence[CohortCase]) -> CohortTrust | None:
+        """Whether what surrounded the readings of these cases held."""
+        if self._watch is None:
+            return None
+        readings, truth = [case.reading for case in cases], [case.truth for case in cases]
+        return cohort_trust(readings, truth, [case.patient for case in cases], self._watch.drift())
 
     def _is_copy(self, index: int, one: Labelled, example: Example) -> bool:
         key = copy_digest(example.scan)

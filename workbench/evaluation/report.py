@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from workbench.errors import WorkbenchError
-from workbench.evaluation.cohorts import CohortResult
+from workbench.evaluation.cohorts import CohortCase, CohortResult
 from workbench.evaluation.performance import Cases, Performance, by_patient, said, said_in_percent
 from workbench.evaluation.plaintext import NOTICE, csv_cell
 from workbench.evaluation.statistics import Interval, Proportion
@@ -69,11 +69,12 @@ def as_csv(result: CohortResult, preface: Preface) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     classes = result.record.classes
-    writer.writerow(["index", "truth", "reading", *(csv_cell(f"p({name})") for name in classes)])
+    around = ("calibrated", "set", "none_of_these")
+    writer.writerow(["index", "truth", "reading", *(csv_cell(f"p({name})") for name in classes), *around])
     for case in result.cases:
         best = classes[int(np.argmax(case.probabilities))]
         numbers = [f"{p:.6f}" for p in case.probabilities]
-        writer.writerow([case.index, csv_cell(classes[case.truth]), csv_cell(best), *numbers])
+        writer.writerow([case.index, csv_cell(classes[case.truth]), csv_cell(best), *numbers, *_around(case)])
     return out.getvalue()
 
 
@@ -102,12 +103,16 @@ def as_json(result: CohortResult, preface: Preface) -> str:
         "auroc": _plain(found.auroc),
         "sensitivity": {n: _plain(s) for n, s in zip(classes, found.sensitivities, strict=True)},
         "confusion": found.confusion.tolist(),
+        "trust": asdict(result.trust) if result.trust is not None else None,
         "files": [
             {
                 "index": case.index,
                 "truth": classes[case.truth],
                 "label": classes[int(np.argmax(case.probabilities))],
                 "probabilities": dict(zip(classes, case.probabilities, strict=True)),
+                "calibrated": case.reading.calibrated,
+                "set": list(case.reading.set.classes) if case.reading.set is not None else None,
+                "none_of_these": case.reading.none_of_these,
             }
             for case in result.cases
         ],
@@ -155,11 +160,31 @@ def as_html(result: CohortResult, preface: Preface) -> str:
                 record.classes[c.truth],
                 record.classes[int(np.argmax(c.probabilities))],
                 c.probabilities,
+                _set(c),
             )
             for c in result.cases
         ],
+        trust=result.trust,
+        calibrated=all(c.reading.calibrated for c in result.cases),
     )
     return page
+
+
+def _around(case: CohortCase) -> tuple[str, str, str]:
+    """Cells on what surrounds a reading; the last two are empty where nothing does."""
+    reading = case.reading
+    if reading.set is None:
+        return str(reading.calibrated).lower(), "", ""
+    said = csv_cell("; ".join(reading.set.classes))
+    return str(reading.calibrated).lower(), said, str(reading.none_of_these).lower()
+
+
+def _set(case: CohortCase) -> str:
+    found = case.reading.set
+    if found is None:
+        return "-"
+    unlike = " (unlike the labelled scans)" if case.reading.none_of_these and found.classes else ""
+    return (", ".join(found.classes) or "none of these") + unlike
 
 
 def _plain(value: Proportion | Interval | None) -> dict[str, float] | None:

@@ -31,6 +31,7 @@ from workbench.errors import PlanError, TrainingError
 from workbench.imaging.input_findings import recipe_findings
 from workbench.imaging.recipe import Recipe
 from workbench.imaging.scan import Finding, Scan
+from workbench.learners.appraisal import Appraiser
 from workbench.learners.reading import Neighbour, Reading
 
 _CHUNK = 64
@@ -269,6 +270,7 @@ class Classifier:
         classes: class names in label order.
         support: features or stored embeddings of the support, for the nearest labelled scans.
         support_labels: int64 ``(n,)``.
+        appraiser: surrounds the head's probabilities; None leaves them as they are.
     """
 
     def __init__(
@@ -278,12 +280,20 @@ class Classifier:
         classes: tuple[str, ...],
         support: Features | SupportEmbeddings,
         support_labels: Tensor,
+        appraiser: Appraiser | None = None,
     ) -> None:
         self.learner = learner
         self.head = head
         self.classes = classes
         self._support = support
         self.support_labels = support_labels
+        self.appraiser = appraiser
+
+    def with_appraiser(self, appraiser: Appraiser | None) -> Classifier:
+        """The same classifier with something else, or nothing, around its probabilities."""
+        return Classifier(
+            self.learner, self.head, self.classes, self._support, self.support_labels, appraiser
+        )
 
     @cached_property
     def support_embeddings(self) -> Tensor:
@@ -303,8 +313,15 @@ class Classifier:
             size = len(features) if self.learner.is_transductive else _CHUNK
             logits = [self.head.logits(chunk) for chunk in torch.split(features, max(1, size))]
         stacked = torch.cat(logits) if logits else torch.empty((0, len(self.classes)))
-        near = self._nearest(features, neighbours) if neighbours > 0 else ((),) * len(stacked)
-        return Reading(self.classes, F.softmax(stacked.double(), dim=1).numpy(), near, findings)
+        own = F.softmax(stacked.double(), dim=1).numpy()
+        if self.appraiser is None:
+            near = self._nearest(self._embed(features), neighbours) if neighbours > 0 else ((),) * len(own)
+            return Reading(self.classes, own, near, findings)
+        embeddings = self._embed(features)
+        around = self.appraiser.appraise(own, embeddings)
+        return Reading(
+            self.classes, around.probabilities, self._nearest(embeddings, neighbours), findings, around
+        )
 
     def _features(
         self, scans: Sequence[Scan] | Tensor | Features
@@ -318,15 +335,17 @@ class Classifier:
         return findings, self.learner.features(recipe.batch(scans))
 
     def _embed(self, features: Tensor) -> Tensor:
+        if not len(features):
+            return torch.empty((0, self.support_embeddings.shape[1]))
         with frozen(self.learner), torch.no_grad():
             chunks = [self.head.embed(chunk) for chunk in torch.split(features, _CHUNK)]
         return F.normalize(torch.cat(chunks).flatten(1), dim=1)
 
-    def _nearest(self, features: Tensor, count: int) -> tuple[tuple[Neighbour, ...], ...]:
-        if len(features) == 0:
-            return ()
+    def _nearest(self, embeddings: Tensor, count: int) -> tuple[tuple[Neighbour, ...], ...]:
+        if count <= 0 or len(embeddings) == 0:
+            return ((),) * len(embeddings)
         # cos = u.v and |u - v|^2 = 2 - 2 cos for unit vectors.
-        cosine = self._embed(features) @ self.support_embeddings.T
+        cosine = embeddings @ self.support_embeddings.T
         distance = (2 - 2 * cosine).clamp_min(0).sqrt()
         values, indices = distance.topk(min(count, distance.shape[1]), largest=False)
         return tuple(

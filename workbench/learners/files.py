@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from workbench.learners.options import parse, plain
 
 FORMAT = 1
 _KEY = "workbench"
+_APPRAISER = "appraiser."
 R = TypeVar("R")
 
 
@@ -82,6 +83,8 @@ class ClassifierRecord:
             `workbench.adaptation.model`.
         choice: one sentence on how the method was chosen, empty where it was given.
         body_part: that the headers of most of the support's scans name; empty where they name none.
+        appraisal: what surrounds its readings, as plain values (see `workbench.adaptation.appraiser`); empty
+            where nothing does, as in files of earlier versions.
         notice: what it may be used for.
         pooled_slices: how many slices of a volume its encoder of images reads, whose embeddings are averaged;
             0 where it reads what the weights file says. See `load_learner`.
@@ -101,6 +104,7 @@ class ClassifierRecord:
     support_scans: tuple[str, ...] = ()
     choice: str = ""
     body_part: str = ""
+    appraisal: dict[str, Any] = field(default_factory=dict)
     notice: str = "For research use. Not for diagnostic use."
     pooled_slices: int = 0
     region: str = ""
@@ -244,6 +248,8 @@ def save_classifier(classifier: Classifier, path: Path, record: ClassifierRecord
     tensors = {f"head.{name}": value.contiguous() for name, value in classifier.head.tensors().items()}
     tensors["support.embeddings"] = classifier.support_embeddings.contiguous()
     tensors["support.labels"] = classifier.support_labels.contiguous()
+    if classifier.appraiser is not None:
+        tensors |= {f"{_APPRAISER}{name}": value for name, value in classifier.appraiser.tensors().items()}
     write_tensors(path, tensors, TypeAdapter(ClassifierRecord).dump_python(record, mode="json"))
 
 
@@ -255,6 +261,16 @@ def read_classifier_record(path: Path) -> ClassifierRecord:
     """
     _, meta = read_tensors(path, "classifier")
     return _validated(ClassifierRecord, meta, path)
+
+
+def read_appraiser_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of what surrounds a classifier's readings; none where nothing does.
+
+    Raises:
+        ModelFileError: if the file is damaged or of another kind.
+    """
+    tensors, _ = read_tensors(path, "classifier")
+    return {n.removeprefix(_APPRAISER): t for n, t in tensors.items() if n.startswith(_APPRAISER)}
 
 
 def load_classifier(path: Path, loaded: LoadedLearner) -> Classifier:

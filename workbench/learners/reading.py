@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.imaging.scan import Finding
+from workbench.learners.appraisal import Appraisal, Familiarity, PredictionSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,24 @@ class CaseReading:
 
     Attributes:
         classes: class names.
-        probabilities: one for each class, summing to 1. They are the model's softmax.
+        probabilities: one for each class, summing to 1; calibrated where `calibrated`, and then following a
+            stated `prevalence`; else the model's softmax.
         neighbours: nearest labelled scans, nearest first.
         findings: of the scan and its way through the recipe.
+        calibrated: whether the probabilities are calibrated.
+        prevalence: share of each class among the patients to be read, where it was stated.
+        set: the classes the scan may plausibly be of; None where the model has nothing to make one from.
+        familiarity: how like the labelled scans it is; None likewise.
     """
 
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
     neighbours: tuple[Neighbour, ...] = ()
     findings: tuple[Finding, ...] = ()
+    calibrated: bool = False
+    prevalence: tuple[float, ...] | None = None
+    set: PredictionSet | None = None
+    familiarity: Familiarity | None = None
 
     @property
     def label(self) -> str:
@@ -52,6 +62,12 @@ class CaseReading:
         """Probability of the most probable class."""
         return max(self.probabilities)
 
+    @property
+    def none_of_these(self) -> bool:
+        """Whether the scan reads like no class (an empty set), or is unlike every labelled scan."""
+        empty = self.set is not None and self.set.promise.given > 0 and not self.set.classes
+        return empty or (self.familiarity is not None and self.familiarity.unlike)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
@@ -62,22 +78,31 @@ class Reading:
         probabilities: float64 ``(n, k)``, rows summing to 1.
         neighbours: for each scan, its nearest labelled scans.
         findings: for each scan.
+        appraisal: what surrounds the model's own probabilities; None where nothing is attached to the
+            classifier.
     """
 
     classes: tuple[str, ...]
     probabilities: npt.NDArray[np.float64]
     neighbours: tuple[tuple[Neighbour, ...], ...]
     findings: tuple[tuple[Finding, ...], ...]
+    appraisal: Appraisal | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
 
     def __getitem__(self, row: int) -> CaseReading:
-        return CaseReading(
+        own = (
             self.classes,
             tuple(float(p) for p in self.probabilities[row]),
             self.neighbours[row],
             self.findings[row],
+        )
+        around = self.appraisal
+        if around is None:
+            return CaseReading(*own)
+        return CaseReading(
+            *own, around.calibrated, around.prevalence, around.sets[row], around.familiarity[row]
         )
 
     def __iter__(self) -> Iterator[CaseReading]:
