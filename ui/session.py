@@ -19,6 +19,7 @@ import numpy as np
 
 from workbench.adaptation.estimate import Estimate
 from workbench.adaptation.model import AdaptedModel
+from workbench.adaptation.support_quality import SupportFindings
 from workbench.errors import ScanRefused
 from workbench.imaging.scan import Finding, Scan
 from workbench.learners import CaseReading
@@ -73,11 +74,13 @@ class Adapted:
         model: the classifier and its record.
         scans: the labelled scans in the support's order.
         estimate: leave-one-patient-out.
+        doubtful: what is doubtful about the labelled scans.
     """
 
     model: AdaptedModel
     scans: tuple[HeldScan, ...]
     estimate: Estimate
+    doubtful: SupportFindings
 
 
 @dataclass(frozen=True, slots=True, eq=False)

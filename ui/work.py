@@ -16,6 +16,7 @@ from ui.render.pictures import thumbnail_uri
 from ui.session import MAX_CLASSES, MIN_CLASSES, Adapted, Case, HeldScan, Session, Tray
 from workbench.adaptation import model as models
 from workbench.adaptation.estimate import leave_one_patient_out
+from workbench.adaptation.support_quality import support_findings
 from workbench.data.examples import Example
 from workbench.data.folders import read_examples
 from workbench.errors import ModelFileError, ScanRefused, SupportError
@@ -177,7 +178,8 @@ def adapt(session: Session, engine: Engine, method: str, report: Report) -> None
     model = models.adapt(loaded, examples, [name for name, _ in trays])
     assert model.support is not None
     estimate = leave_one_patient_out(loaded.learner, model.support, report)
-    adapted = Adapted(model, held, estimate)
+    doubtful = support_findings(model.classifier, model.support, estimate, examples)
+    adapted = Adapted(model.with_doubts(doubtful.summary), held, estimate, doubtful)
     with session.lock:
         if [(tray.name, tuple(tray.scans)) for tray in session.trays] != trays:
             raise SupportError("The labelled scans changed meanwhile. Adapt again.")

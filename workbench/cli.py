@@ -114,7 +114,11 @@ def adapt(
     ] = None,
     weights: WeightsOption = "general",
     estimate: Annotated[
-        bool, typer.Option(help="Estimate the accuracy by leaving out one patient after the other.")
+        bool,
+        typer.Option(
+            help="Estimate the accuracy by leaving out one patient after the other, and look for doubtful "
+            "labels, copies and acquisition shortcuts among the labelled scans."
+        ),
     ] = True,
 ) -> None:
     """Adapt a model to a condition from a few labelled scans of each class.
@@ -133,7 +137,8 @@ def adapt(
     from workbench.adaptation.estimate import leave_one_patient_out
     from workbench.adaptation.model import adapt as adapt_to
     from workbench.adaptation.model import load_weights, save_model
-    from workbench.cli_output import print_estimate, print_support
+    from workbench.adaptation.support_quality import support_findings
+    from workbench.cli_output import print_estimate, print_support, print_support_findings
     from workbench.data.advice import advice
     from workbench.data.folders import read_examples
 
@@ -151,7 +156,11 @@ def adapt(
     print_support(model)
     if estimate and model.support is not None:
         with bar("Leaving out one patient after the other", errors) as progress:
-            print_estimate(leave_one_patient_out(loaded.learner, model.support, progress))
+            found = leave_one_patient_out(loaded.learner, model.support, progress)
+        print_estimate(found)
+        doubtful = support_findings(model.classifier, model.support, found, read.examples)
+        print_support_findings(doubtful)
+        save_model(model.with_doubts(doubtful.summary), out)
     print(f"\nWritten: {out}\n{NOTICE}")
 
 

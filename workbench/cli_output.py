@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from workbench.adaptation.estimate import Estimate
     from workbench.adaptation.model import AdaptedModel
     from workbench.adaptation.predict import CaseResult
+    from workbench.adaptation.support_quality import SupportFindings
     from workbench.evaluation.cohorts import CohortResult
     from workbench.evaluation.compare import Row
     from workbench.evaluation.performance import Performance
@@ -108,6 +109,17 @@ def print_estimate(estimate: Estimate) -> None:
     """The leave-one-patient-out estimate."""
     print("\nEstimate, leaving out one patient after the other (same source as the support):")
     print_performance(estimate.performance)
+
+
+def print_support_findings(found: SupportFindings) -> None:
+    """What is doubtful about the labelled scans; a line that nothing was found says what was looked for."""
+    print("\nThe labelled scans:")
+    for finding in found.findings:
+        print(f"  {finding.severity.value}: {finding.message} {finding.fix}".rstrip())
+    if not found.findings:
+        print("  nothing doubtful found (labels, copies, acquisition).")
+    for note in found.limits:
+        print(f"  {note}")
 
 
 def print_performance(found: Performance) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workbench.data.examples import Example, Support
@@ -46,6 +46,10 @@ class AdaptedModel:
     classifier: Classifier
     record: ClassifierRecord
     support: Support | None = None
+
+    def with_doubts(self, doubts: Sequence[str]) -> AdaptedModel:
+        """The same model, whose file and reports say what was doubtful about its support."""
+        return replace(self, record=replace(self.record, doubts=tuple(doubts)))
 
 
 def load_weights(weights: str | Path = DEFAULT, method: str | None = None) -> LoadedLearner:

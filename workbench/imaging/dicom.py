@@ -19,6 +19,7 @@ from workbench.imaging import geometry
 from workbench.imaging.dicomfile import DicomFile, check_codestreams, open_dicom, quiet, refusing
 from workbench.imaging.geometry import Plane
 from workbench.imaging.identity import patient_key
+from workbench.imaging.manufacturer import manufacturer_class
 from workbench.imaging.pixelchain import Values, decode, frame_count, functional_groups
 from workbench.imaging.scan import Finding, Provenance, Scan, Severity
 
@@ -104,6 +105,7 @@ def assemble(
         window=values.window,
         patient=patient_key(raw_id) if raw_id else None,
         findings=tuple(findings),
+        manufacturer=manufacturer_class(dataset.get("Manufacturer")),
     )
 
 

@@ -78,6 +78,7 @@ class Scan:
             8-bit PNG), else None.
         modality: DICOM modality code (``CT``, ``MR``, ``US``, ``DX``, ...), ``OT`` where unknown.
         body_part: DICOM BodyPartExamined or empty.
+        manufacturer: class of its maker (see `workbench.imaging.manufacturer`), empty where unknown.
         spacing: millimetres between (slices, rows, columns); None where unknown.
         affine: 4x4 from voxel index (column, row, slice) to millimetres in RAS+; None where orientation
             is unknown.
@@ -98,6 +99,7 @@ class Scan:
     window: tuple[float, float] | None = None
     patient: str | None = None
     findings: tuple[Finding, ...] = field(default=())
+    manufacturer: str = ""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.shape[-1] not in (1, 3) or 0 in self.pixels.shape:

@@ -81,6 +81,8 @@ class ClassifierRecord:
             installation that adapted the model refuses to evaluate it on them; see
             `workbench.adaptation.model`.
         choice: one sentence on how the method was chosen, empty where it was given.
+        doubts: what was found doubtful about the support, in plain sentences that name no scan; see
+            `workbench.adaptation.support_quality`.
         notice: what it may be used for.
         kind, format: of the file.
     """
@@ -96,6 +98,7 @@ class ClassifierRecord:
     support_patients: tuple[str, ...] = ()
     support_scans: tuple[str, ...] = ()
     choice: str = ""
+    doubts: tuple[str, ...] = ()
     notice: str = "For research use. Not for diagnostic use."
     kind: str = "classifier"
     format: int = FORMAT
