@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from ui.render.pictures import thumbnail_uri
 from ui.session import MAX_CLASSES, MIN_CLASSES, Adapted, Case, HeldScan, Session, Tray
 from workbench.adaptation import model as models
 from workbench.adaptation.estimate import leave_one_patient_out
+from workbench.adaptation.saliency import saliency
 from workbench.adaptation.support_quality import support_findings
 from workbench.data.examples import Example
 from workbench.data.folders import read_examples
@@ -221,6 +223,21 @@ def look(session: Session, change: Callable[[Case], Case]) -> None:
         case = session.case
         if case is not None:
             session.cases[session.selected] = change(case)
+
+
+def explain(session: Session) -> None:
+    """Find where in the selected case the evidence for the class it was read as lies, or forget it again."""
+    with session.lock:
+        case, adapted = session.case, session.adapted
+    if case is None or adapted is None:
+        return
+    found = None
+    if case.evidence is None:
+        classifier = adapted.model.classifier
+        found = saliency(classifier, case.held.scan, classifier.classes.index(case.reading.label))
+    with session.lock:
+        # Somebody may have gone on to another case meanwhile.
+        session.cases = [replace(c, evidence=found) if c is case else c for c in session.cases]
 
 
 def load_demo(session: Session, engine: Engine, report: Report) -> None:

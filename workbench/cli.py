@@ -170,6 +170,13 @@ def predict(
     scans: Annotated[list[Path], typer.Argument(help="Files, folders (with subfolders) and zips to read.")],
     form: Annotated[Format, typer.Option("--format", "-f", help="How to print the readings.")] = Format.TABLE,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead.")] = None,
+    saliency: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for one picture of each scan (PNG) that shows where the evidence for the class read "
+            "lies, by the model's own account. It proves nothing, and the picture says so."
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -190,10 +197,11 @@ def predict(
 
         workbench predict my_condition.safetensors new_cases/
         workbench predict my_condition.safetensors a.dcm b.png --format json --out readings.json
+        workbench predict my_condition.safetensors new_cases/ --saliency evidence/
     """
     from workbench.adaptation.model import load_model
     from workbench.adaptation.predict import read_cases
-    from workbench.cli_output import render_cases
+    from workbench.cli_output import overlay_writer, render_cases
 
     if out is not None:
         check_place(out)
@@ -201,7 +209,8 @@ def predict(
     if adapted.record.choice:
         errors.print(adapted.record.choice, markup=False, soft_wrap=True)
     with bar("Reading scans", errors) as progress:
-        cases = tuple(read_cases(adapted, scans, progress))
+        seen = overlay_writer(adapted, saliency) if saliency is not None else None
+        cases = tuple(read_cases(adapted, scans, progress, seen))
     text = render_cases(cases, adapted.record.classes, form)
     if out is None:
         sys.stdout.write(text)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from workbench.evaluation.cohorts import CohortResult
     from workbench.evaluation.compare import Row
     from workbench.evaluation.performance import Performance
+    from workbench.imaging.scan import Scan
+    from workbench.learners.reading import CaseReading
 
 
 class Format(StrEnum):
@@ -178,6 +182,25 @@ def print_case_table(result: CohortResult) -> None:
         name = case.name.rsplit("/", 1)[-1]
         table.add_row(Text(name), Text(classes[case.truth]), Text(classes[best]), *numbers, style=style)
     Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+
+
+def overlay_writer(model: AdaptedModel, folder: Path) -> Callable[[str, Scan, CaseReading], None]:
+    """Writes a scan with the evidence for the class it was read as, numbered in the order of reading."""
+    from PIL import Image
+
+    from workbench.adaptation.overlay import captioned, overlay
+    from workbench.adaptation.saliency import saliency
+
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = itertools.count(1)
+
+    def write(name: str, scan: Scan, reading: CaseReading) -> None:
+        found = saliency(model.classifier, scan, reading.classes.index(reading.label))
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(name).name)[:80]
+        picture = captioned(overlay(scan, found), found)
+        Image.fromarray(picture).save(folder / f"{next(numbers):04d}-{stem}.png")
+
+    return write
 
 
 def render_cases(cases: Sequence[CaseResult], classes: Sequence[str], form: Format) -> str:

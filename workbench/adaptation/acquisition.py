@@ -75,7 +75,8 @@ def _unit(scan: Scan) -> Plane:
         shape = (rows // step, step, columns // step, step, given.shape[2])
         given = given[:rows, :columns].reshape(shape).mean(axis=(1, 3))
     low, high = scan.value_range or (float(given.min()), float(given.max()))
-    return np.clip((given - low) / (high - low if high > low else 1.0), 0.0, 1.0).astype(np.float32)
+    unit: Plane = np.clip((given - low) / (high - low if high > low else 1.0), 0.0, 1.0).astype(np.float32)
+    return unit
 
 
 def _corner(bottom: bool, right: bool) -> Callable[[Described], float]:

@@ -38,6 +38,7 @@ def read_cases(
     model: AdaptedModel,
     paths: Sequence[str | Path],
     progress: Callable[[int, int], None] | None = None,
+    seen: Callable[[str, Scan, CaseReading], None] | None = None,
 ) -> Iterator[CaseResult]:
     """Readings of files, folders and zips, in the order of `workbench.data.folders.iter_scans`.
 
@@ -45,21 +46,29 @@ def read_cases(
         model: reads the scans; those of another modality than it was adapted to are refused.
         paths: what to read.
         progress: called with the number of files done and in all.
+        seen: called with the name, the scan and the reading of each scan read, before the scan is let go.
     """
     waiting: list[tuple[str, Scan | ScanRefused]] = []
     for name, outcome in iter_scans(paths, progress):
         refusal = other_modality(model.record, outcome, name) if isinstance(outcome, Scan) else None
         waiting.append((name, refusal or outcome))
         if len(waiting) == _AT_ONCE:
-            yield from _read(model, waiting)
+            yield from _read(model, waiting, seen)
             waiting = []
-    yield from _read(model, waiting)
+    yield from _read(model, waiting, seen)
 
 
-def _read(model: AdaptedModel, named: Sequence[tuple[str, Scan | ScanRefused]]) -> Iterator[CaseResult]:
+def _read(
+    model: AdaptedModel,
+    named: Sequence[tuple[str, Scan | ScanRefused]],
+    seen: Callable[[str, Scan, CaseReading], None] | None,
+) -> Iterator[CaseResult]:
     readings = iter(model.classifier.predict([s for _, s in named if isinstance(s, Scan)]))
     for name, outcome in named:
         if isinstance(outcome, ScanRefused):
             yield CaseResult(name, None, outcome)
         else:
-            yield CaseResult(name, next(readings), None)
+            reading = next(readings)
+            if seen is not None:
+                seen(name, outcome, reading)
+            yield CaseResult(name, reading, None)

@@ -152,7 +152,8 @@ def _design(one: Property, column: Column) -> Values:
         ranks = rankdata(column)
         return np.asarray(ranks - ranks.mean(), dtype=np.float64)[:, None]
     member = np.stack([column == value for value in np.unique(column)], axis=1).astype(np.float64)
-    return (member - member.mean(axis=0)) / np.sqrt(member.sum(axis=0))
+    centred: Values = (member - member.mean(axis=0)) / np.sqrt(member.sum(axis=0))
+    return centred
 
 
 def _told(one: Property, column: Column, labels: npt.NDArray[np.int64]) -> int:

@@ -18,6 +18,8 @@ from workbench.errors import SupportError
 from workbench.imaging.scan import Finding, Severity
 from workbench.learners.base import Classifier
 
+PLAUSIBLE = 0.2
+"""Where more than this share of the scans look like another class, it is the model that is weak."""
 MOST = 5
 """Scans or pairs named in one finding; all are in the object."""
 
@@ -32,8 +34,8 @@ class SupportFindings:
         doubts: every judged scan, the most doubtful label first; suspects are marked.
         duplicates: pairs across classes or patients.
         shortcuts: the test of acquisition properties; None where the scans themselves were not given.
-        is_readable: whether the readings of left-out patients beat guessing, so that a reading that
-            contradicts a label says anything about the label.
+        is_readable: whether the readings of left-out patients beat guessing, and at most `PLAUSIBLE` of the
+            labels are contradicted: only then does a contradiction say something about the label.
     """
 
     classes: tuple[str, ...]
@@ -75,7 +77,7 @@ class SupportFindings:
         lines = []
         if not self.is_readable:
             lines.append(
-                "Labels could not be doubted: left-out patients are not read better than by guessing."
+                "Labels could not be doubted: the model itself reads too many left-out patients wrong."
             )
         if self.shortcuts is not None and self.shortcuts.is_weak:
             lines.append(
@@ -146,19 +148,22 @@ def support_findings(
     labels = support.labels.numpy()
     embeddings = classifier.support_embeddings.double().numpy()
     images = None if isinstance(support.inputs, Features) else support.inputs.numpy()
+    doubts = label_doubts(estimate.probabilities, estimate.judged, embeddings, labels, support.patients)
     return SupportFindings(
         classes=support.classes,
         names=support.names or tuple(f"scan {row + 1}" for row in range(len(support))),
-        doubts=label_doubts(estimate.probabilities, estimate.judged, embeddings, labels, support.patients),
+        doubts=doubts,
         duplicates=find_duplicates(images, embeddings, labels, support.patients),
         shortcuts=find_shortcuts([e.scan for e in examples], labels, support.patients) if examples else None,
-        is_readable=_beats_guessing(estimate),
+        is_readable=is_readable(estimate, doubts),
     )
 
 
-def _beats_guessing(estimate: Estimate) -> bool:
+def is_readable(estimate: Estimate, doubts: Sequence[LabelDoubt]) -> bool:
+    """See `SupportFindings.is_readable`."""
     accuracy = estimate.performance.balanced_accuracy
-    return accuracy is not None and bool(accuracy.low > 1 / len(estimate.performance.classes))
+    beats_guessing = accuracy is not None and bool(accuracy.low > 1 / len(estimate.performance.classes))
+    return beats_guessing and sum(d.is_suspect for d in doubts) <= PLAUSIBLE * len(doubts)
 
 
 def _counted(number: int, what: str) -> str:
