@@ -20,7 +20,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 def overlay(scan: Scan, found: SaliencyMap, size: int = _LONGEST) -> Picture:
-    """RGB ``(rows, columns, 3)`` with the longest side `size`; the strongest evidence is the least transparent.
+    """RGB ``(rows, columns, 3)`` with the longest side `size`; strong evidence is less transparent.
 
     Args:
         scan: whose map it is.
@@ -37,7 +37,7 @@ def overlay(scan: Scan, found: SaliencyMap, size: int = _LONGEST) -> Picture:
 
 
 def captioned(picture: Picture, found: SaliencyMap) -> Picture:
-    """The picture above what it shows and what it does not; the text is part of the image so that it travels."""
+    """The picture above what it shows and what it does not, as part of the image so that it travels."""
     said = f"Orange speaks for {found.label!r}, blue against it ({found.method}). {NOT_PROOF}"
     width = picture.shape[1]
     lines = [line for line in textwrap.wrap(said, max(20, width * 2 // _FONT)) if line]

@@ -119,7 +119,7 @@ def image_saliency(classifier: Classifier, image: Tensor, class_index: int, meth
             integrated = IntegratedGradients(score)
             return _summed(integrated.attribute(given, mean, n_steps=_STEPS, internal_batch_size=_STEPS))
         if method == "grad-cam":
-            coarse = LayerGradCam(score, _last_convolution(classifier)).attribute(given)
+            coarse = _grad_cam(classifier, score, given)
             size = tuple(image.shape[:2])
             return _summed(F.interpolate(coarse, size, mode="bilinear", align_corners=False))
         with torch.random.fork_rng(devices=[]):
@@ -175,13 +175,14 @@ def differentiable_logits(classifier: Classifier, image: Tensor) -> Callable[[Te
     return None
 
 
-def _last_convolution(classifier: Classifier) -> nn.Module:
-    found = [m for m in classifier.learner.backbone.modules() if isinstance(m, nn.Conv2d)]
-    if not found:
-        raise SupportError(
-            f"Grad-CAM needs a convolution; {classifier.learner.spec.name} has none. Use occlusion."
-        )
-    return found[-1]
+def _grad_cam(classifier: Classifier, score: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+    layers = [m for m in classifier.learner.backbone.modules() if isinstance(m, nn.Conv2d)]
+    try:
+        attributions: Tensor = LayerGradCam(score, layers[-1]).attribute(given)
+    except (IndexError, AssertionError) as error:  # none, or its forward is never called as a module
+        name = classifier.learner.spec.name
+        raise SupportError(f"Grad-CAM needs a convolution to look into; {name} shows none.") from error
+    return attributions
 
 
 def _roughened(images: Tensor) -> Tensor:
