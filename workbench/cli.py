@@ -540,6 +540,19 @@ def benchmark(ctx: typer.Context) -> None:
         raise typer.Exit(code)
 
 
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+def continual(ctx: typer.Context) -> None:
+    """Keep a memory of conditions; add classes, conditions or populations later, remove, undo."""
+    from workbench.cli_continual import app as continual_app
+
+    code = continual_app(args=ctx.args or ["--help"], prog_name="workbench continual", standalone_mode=False)
+    if isinstance(code, int) and code:
+        raise typer.Exit(code)
+
+
 @app.command()
 def ui(
     host: Annotated[

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -181,8 +182,6 @@ def meta_trained_oml(base: Learner, cohorts: tuple[Cohort, ...], steps: int, see
 
 def merged(cohorts: tuple[Cohort, ...]) -> Cohort:
     """Classes of several conditions as those of one, so that a stream goes across conditions."""
-    import numpy as np
-
     labels, patients = 0, 0
     parts_labels, parts_patients = [], []
     for one in cohorts:

@@ -85,7 +85,7 @@ def diagonal_fisher(
 
 
 def distillation(new: Tensor, old: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of softened readings, ``-sum_k softmax(old / T)_k log softmax(new / T)_k``, mean over rows.
+    """Mean over rows of ``-sum_k softmax(old / T)_k log softmax(new / T)_k``.
 
     Args:
         new, old: logits ``(n, way)``.
