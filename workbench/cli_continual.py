@@ -53,7 +53,7 @@ def add(
     method: MethodOption = None,
     report: Annotated[
         bool,
-        typer.Option(help="Report every condition and population before and after, by left-out patients."),
+        typer.Option(help="Report all conditions and populations before and after, by left-out patients."),
     ] = True,
 ) -> None:
     """Remember labelled scans: a new condition, or classes, patients or a population of a known one.
@@ -84,9 +84,8 @@ def add(
     save_memory(after, memory)
     print(after.versions[-1].said)
     if report:
-        rows = retention_report(
-            loaded.learner, before, after, lambda name: errors.print(f"Reading {name} ...")
-        )
+        with errors.status("Leaving out one patient after the other"):
+            rows = retention_report(loaded.learner, before, after)
         _print_retained(rows)
     print(f"\nWritten: {memory}\n{NOTICE}")
 
@@ -106,7 +105,7 @@ def remove(
     label: Annotated[str | None, typer.Option("--class", help="One class of it only.")] = None,
     for_good: Annotated[
         bool,
-        typer.Option("--for-good", help="Take it out of the file as well; no change can be undone then."),
+        typer.Option("--for-good", help="Take it out of the file as well: nothing can be undone."),
     ] = False,
 ) -> None:
     """Remove a condition or one of its classes; `undo` brings it back unless it was for good."""
@@ -150,14 +149,7 @@ def model(
 
 def _print_memory(memory: ConditionMemory) -> None:
     for condition in memory.conditions:
-        counts = {
-            name: sum(
-                len(b.record.scans)
-                for b in memory.present
-                if (b.record.condition, b.record.label) == (condition, name)
-            )
-            for name in memory.classes(condition)
-        }
+        counts = memory.counts(condition)
         listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
         populations = ", ".join(memory.populations(condition))
         print(f"{condition} (scans: {listed}; populations: {populations})")

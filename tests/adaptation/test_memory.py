@@ -25,16 +25,13 @@ from workbench.learners.files import LoadedLearner
 pytestmark = pytest.mark.usefixtures("private_home")
 
 
-def _examples(
-    way: int = 2, patients: int = 4, seed: int = 0, shift: float = 0.0, first: int = 0
-) -> list[Example]:
+def _examples(way: int = 2, patients: int = 4, seed: int = 0, first: int = 0) -> list[Example]:
     cohort = striped_cohort(way=way, patients=patients, seed=seed)
     found = []
     for row, (image, label) in enumerate(zip(cohort.images, cohort.labels.tolist(), strict=True)):
-        pixels = np.clip(image[None].astype(np.float32) + shift, 0, 255)
-        scan = Scan(
-            pixels, Units.DISPLAY, "US", Provenance(f"secret{row}.png", "PNG", f"{seed}-{row}"), (0.0, 255.0)
-        )
+        pixels = image[None].astype(np.float32)
+        source = Provenance(f"secret{row}.png", "PNG", f"{seed}-{row}")
+        scan = Scan(pixels, Units.DISPLAY, "US", source, (0.0, 255.0))
         found.append(Example(scan, f"class {label + first}", f"patient-{seed}-{row}"))
     return found
 
@@ -157,10 +154,10 @@ def test_contradictions_copies_and_strangers_are_refused(tmp_path: Path) -> None
         remember(memory, loaded, "condition 0", given)
     with pytest.raises(SupportError, match="it is remembered as 'class 0'"):
         remember(memory, loaded, "condition 0", [replace(given[0], label="class 1")])
+    mr = [replace(e, scan=replace(e.scan, modality="MR")) for e in _examples(seed=3)]
     with pytest.raises(SupportError, match="mixed modalities"):
-        mr = [replace(e, scan=replace(e.scan, modality="MR")) for e in _examples(seed=3)]
         remember(memory, loaded, "condition 0", mr)
-    with pytest.raises(SupportError, match="other weights|made with the weights"):
+    with pytest.raises(SupportError, match="made with the weights"):
         remember(memory, replace(loaded, sha256="f" * 64), "y", given)
     with pytest.raises(SupportError, match="does not read frozen embeddings"):
         remember(None, replace(loaded, learner=tiny_learner("maml")), "y", given)
@@ -227,7 +224,7 @@ def test_adapting_changes_no_byte_of_the_meta_trained_weights(method: str) -> No
     assert all(v.numpy().tobytes() == after[name].numpy().tobytes() for name, v in before.items())
 
 
-def test_an_adapted_model_is_much_smaller_than_the_weights_where_the_encoder_is_frozen(
+def test_an_adapted_model_is_much_smaller_than_the_weights(
     tmp_path: Path,
 ) -> None:
     from workbench.adaptation.model import load_weights

@@ -45,7 +45,7 @@ def test_going_on_with_new_classes_equals_one_stream_from_when_they_came() -> No
 
 def test_meta_training_lowers_the_loss_and_learns_rate_and_start() -> None:
     torch.manual_seed(0)
-    learner = tiny_learner("oml")
+    learner = tiny_learner("oml", options={"learn_rate": True})
     assert isinstance(learner, OML)
     batch = small_batch(episodes=2)
     before = float(learner.training_loss(batch).value.detach())

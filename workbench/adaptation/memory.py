@@ -1,13 +1,13 @@
 """A memory of conditions: what is needed to adapt to each again, and nothing else.
 
-A scan is remembered as its embedding by the meta-trained encoder, with its label, the keyed hashes of scan and
-patient, and the population it is from; no pixels, names or numbers. Classes and conditions can be added
-without the scans of the old ones, removed, and every change undone. Methods that read frozen embeddings adapt to
-a remembered condition exactly as they would to its scans, so that adding one leaves all others as they were, bit
-for bit. Called by `workbench continual`.
+A scan is remembered as its embedding by the meta-trained encoder, with its label, the keyed hashes of scan
+and patient, and the population it is from; no pixels, names or numbers. Classes and conditions can be added
+without the scans of the old ones, removed, and every change undone. Methods that read frozen embeddings
+adapt to a remembered condition exactly as they would to its scans, so that adding one leaves all others as
+they were, bit for bit. Called by `workbench continual`.
 
-The memory is a value: every change makes a new one. In the file, blocks of embeddings are stored once, and each
-version lists those it consists of.
+The memory is a value: every change makes a new one. In the file, blocks of embeddings are stored once, and
+each version lists those it consists of.
 """
 
 from __future__ import annotations
@@ -115,6 +115,13 @@ class ConditionMemory:
         """Class names of a condition, in the order in which they were added."""
         return tuple(dict.fromkeys(block.record.label for block in self._of(condition)))
 
+    def counts(self, condition: str) -> dict[str, int]:
+        """Scans of each class."""
+        found = dict.fromkeys(self.classes(condition), 0)
+        for block in self._of(condition):
+            found[block.record.label] += len(block.record.scans)
+        return found
+
     def populations(self, condition: str) -> tuple[str, ...]:
         """Populations of a condition, in the order in which they were added."""
         return tuple(dict.fromkeys(block.record.population for block in self._of(condition)))
@@ -216,9 +223,8 @@ def remember(
             fresh.append((key, example))
     if not fresh:
         raise SupportError(f"Every scan given for {condition!r} is remembered already.")
-    modality = _one_modality(
-        [b.record.modality for b in mine] + [e.scan.modality for _, e in fresh], condition
-    )
+    modalities = [b.record.modality for b in mine] + [e.scan.modality for _, e in fresh]
+    modality = _one_modality(modalities, condition)
     added = []
     for label in dict.fromkeys(example.label for _, example in fresh):
         chosen = [(key, example) for key, example in fresh if example.label == label]
@@ -257,9 +263,7 @@ def recall(memory: ConditionMemory, condition: str, loaded: LoadedLearner) -> Ad
         classes=support.classes,
         shots=tuple(support.shots[name] for name in support.classes),
         support_sha256=support.digest,
-        modality=min(
-            (b.modality for b in blocks if b.modality != UNKNOWN_MODALITY), default=UNKNOWN_MODALITY
-        ),
+        modality=_one_modality([b.modality for b in blocks], condition),
         support_patients=tuple(sorted({patient for b in blocks for patient in b.patients})),
         support_scans=tuple(sorted({scan for b in blocks for scan in b.scans})),
         choice=choice.why if choice is not None else "",
@@ -275,13 +279,14 @@ def check_learner(memory: ConditionMemory, loaded: LoadedLearner) -> None:
     """
     if loaded.sha256 != memory.learner_sha256:
         raise SupportError(
-            f"The memory was made with the weights {memory.learner!r} (SHA-256 {memory.learner_sha256[:12]}), not "
-            f"with those given ({loaded.sha256[:12]}). Name them with --weights."
+            f"The memory was made with the weights {memory.learner!r} (SHA-256 "
+            f"{memory.learner_sha256[:12]}), not with those given ({loaded.sha256[:12]}). Name them with "
+            "--weights."
         )
     if _makes_features(loaded.learner) is not Learner.features:
         raise SupportError(
-            f"{loaded.learner.name} does not read frozen embeddings, which are all that is remembered. Choose "
-            "another method, such as auto or prototypical."
+            f"{loaded.learner.name} does not read frozen embeddings, which are all that is remembered. "
+            "Choose another method, such as auto or prototypical."
         )
 
 
@@ -307,9 +312,8 @@ def load_memory(path: Path) -> ConditionMemory:
         record: MemoryRecord = TypeAdapter(MemoryRecord).validate_python(meta)
         blocks = tuple(Block(b, tensors[f"block.{n}"]) for n, b in enumerate(record.blocks))
         fits = all(len(b.embeddings) == len(b.record.scans) == len(b.record.patients) for b in blocks)
-        fits = (
-            fits and bool(record.versions) and all(n < len(blocks) for v in record.versions for n in v.blocks)
-        )
+        named = [number for version in record.versions for number in version.blocks]
+        fits = fits and bool(record.versions) and all(0 <= number < len(blocks) for number in named)
     except (ValidationError, KeyError) as error:
         raise ModelFileError(f"{path.name}: its description is wrong. Use a copy of it.") from error
     if not fits:
@@ -324,7 +328,6 @@ def _makes_features(learner: Learner) -> Callable[..., Any]:
 def _one_modality(found: Sequence[str], condition: str) -> str:
     known = sorted(set(found) - {UNKNOWN_MODALITY})
     if len({modality_group(code) for code in known}) > 1:
-        raise SupportError(
-            f"The scans of {condition!r} are of mixed modalities: {', '.join(known)}. Keep one."
-        )
+        listed = ", ".join(known)
+        raise SupportError(f"The scans of {condition!r} are of mixed modalities: {listed}. Keep one.")
     return known[0] if known else UNKNOWN_MODALITY

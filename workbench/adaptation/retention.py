@@ -94,9 +94,8 @@ def _before(learner: Learner, memory: ConditionMemory, condition: str, new: Supp
     found[: len(old)] = _left_out(learner, old)  # blocks are only ever added at the end
     added = torch.arange(len(old), len(new))
     if len(added):
-        others = [
-            i for i, patient in enumerate(new.patients) if i >= len(old) and patient not in old.patients
-        ]
+        seen = set(old.patients)
+        others = [row for row in added.tolist() if new.patients[row] not in seen]
         if others:
             rows = torch.tensor(others)
             found[others] = learner.adapt(old).predict(new.inputs[rows]).probabilities

@@ -52,6 +52,7 @@ STRENGTHS: Mapping[str, tuple[float, ...]] = {
     "ewc": (100.0, 1000.0, 10_000.0),
     "lwf": (1.0, 3.0, 10.0),
     "replay": (0.1, 0.3, 1.0),
+    "oml": (0.01, 0.03, 0.1, 0.3),
 }
 """Tried on sequences of meta-validation conditions; the best mean of both settings' accuracies wins."""
 TITLES = {
@@ -141,12 +142,12 @@ def run_continual(
     (contestant,) = contestants(plan.weights, ("prototypical",))
     names = (*plan.conditions, *META_TRAINING, *META_VALIDATION)
     embedded = {name: _embedded(contestant, name, data, say) for name in names}
-    strengths = _chosen(contestant, plan, embedded, say)
     teachers = tuple(embedded[name] for name in META_TRAINING)
+    strengths = _chosen(contestant, plan, embedded, teachers, say)
     outcomes: list[Outcome] = []
     for number in range(plan.runs):
         drawn = draw(plan, embedded, plan.conditions, number)
-        oml = meta_trained_oml(contestant.learner, teachers, plan.meta_steps, number)
+        oml = meta_trained_oml(contestant.learner, teachers, plan.meta_steps, strengths["oml"], number)
         for method in TITLES:
             start = _start(contestant, plan, method, strengths, number, oml)
             outcomes.append(follow(method, start, drawn, number))
@@ -236,14 +237,18 @@ def _start(
     if method == "oml":
         assert oml is not None
         return Online(oml)
-    holding = {method: strengths[method]} if method in strengths else {}
+    holding = {method: strengths[method]} if method in STRENGTHS else {}
     learner = necked(contestant.learner, "fine-tune", {"test_steps": plan.steps, **holding}, seed)
     assert isinstance(learner, FineTune)
     return Separate(learner) if method == "separate" else FineTuned(learner)
 
 
 def _chosen(
-    contestant: Contestant, plan: ContinualPlan, embedded: Mapping[str, Cohort], say: Say
+    contestant: Contestant,
+    plan: ContinualPlan,
+    embedded: Mapping[str, Cohort],
+    teachers: tuple[Cohort, ...],
+    say: Say,
 ) -> dict[str, float]:
     chosen: dict[str, float] = {}
     for method, tried in STRENGTHS.items():
@@ -251,7 +256,10 @@ def _chosen(
         for strength in tried:
             scores = []
             for seed in (100, 101):
-                start = _start(contestant, plan, method, {method: strength}, seed, None)
+                oml = None
+                if method == "oml":
+                    oml = meta_trained_oml(contestant.learner, teachers, plan.meta_steps, strength, seed)
+                start = _start(contestant, plan, method, {method: strength}, seed, oml)
                 outcome = follow(method, start, draw(plan, embedded, META_VALIDATION, seed), seed)
                 scores.append(outcome.whole[-1].mean() + outcome.task[-1].mean())
             found.append(float(np.mean(scores)) / 2)

@@ -154,24 +154,32 @@ def necked(base: Learner, method: str, options: dict[str, Any], seed: int) -> Le
     return made.eval()
 
 
-def meta_trained_oml(base: Learner, cohorts: tuple[Cohort, ...], steps: int, seed: int) -> OML:
+def meta_trained_oml(base: Learner, cohorts: tuple[Cohort, ...], steps: int, rate: float, seed: int) -> OML:
     """OML meta-trained on streams of classes of many conditions.
 
     Args:
         base: whose embeddings the cohorts hold.
         cohorts: of the meta-training conditions, ``images`` being embeddings.
-        steps: outer steps of two episodes of 8 to 16 classes, 5 patients each.
+        steps: outer steps. Each is one stream of 8 to 16 classes of any conditions, which teaches to keep
+            conditions apart, and three of up to 8 classes of one condition; 5 patients of each class.
+        rate: alpha.
         seed: of initialisation and episodes.
     """
-    learner = necked(base, "oml", {}, seed)
+    learner = necked(base, "oml", {"learning_rate": rate}, seed)
     assert isinstance(learner, OML)
-    pool = Pool([merged(cohorts)])
-    sampler = EpisodeSampler(pool.cohorts, EpisodeSpec(ways=(8, 16), shots=5, queries=5, seed=seed))
+    every = merged(cohorts)
+    pool = Pool([every, *cohorts])
+    across = EpisodeSpec(ways=(8, 16), shots=5, queries=5, conditions=(every.name,), seed=seed)
+    within = EpisodeSpec(
+        ways=(2, 8), shots=5, queries=5, conditions=tuple(c.name for c in cohorts), seed=seed
+    )
+    wide, narrow = EpisodeSampler(pool.cohorts, across), EpisodeSampler(pool.cohorts, within)
     parameters = [p for p in learner.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for step in range(steps):
-        loss = learner.training_loss(pool.gather([sampler.episode(2 * step + i) for i in range(2)]))
+        streams = [wide.episode(step), *(narrow.episode(3 * step + i) for i in range(3))]
+        loss = learner.training_loss(pool.gather(streams))
         optimiser.zero_grad()
         loss.value.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

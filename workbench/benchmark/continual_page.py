@@ -65,18 +65,18 @@ def _page(result: ContinualResult) -> str:
         "meta-training of OML. Intervals (95 %, Student's t) are over the runs; the images are the same in "
         "all.",
         "",
-        f"All methods read the same cached embeddings of `{plan.weights}`; what is tuned is a residual neck of "
-        f"64 units on them ({plan.steps} steps of Adam at 0.001 on each condition), never the encoder. OML is "
-        f"meta-trained for {plan.meta_steps} steps on streams of 8 to 16 classes of "
+        f"All methods read the same cached embeddings of `{plan.weights}`; what is tuned is a residual neck "
+        f"of 64 units on them ({plan.steps} steps of Adam at 0.001 on each condition), never the encoder. "
+        f"OML is meta-trained for {plan.meta_steps} steps on streams of classes of "
         f"{', '.join(META_TRAINING)}. Strengths, chosen on sequences of meta-validation conditions "
         f"({', '.join(META_VALIDATION)}): "
-        + ", ".join(f"{TITLES[name]} {value:g}" for name, value in result.strengths.items())
+        + ", ".join(f"{_strength_of(name)} {value:g}" for name, value in result.strengths.items())
         + ".",
         "",
-        "*Task-incremental*: it is known which condition a scan is of. *Class-incremental*: all classes learned "
-        "so far are compared. Average accuracy is that over all conditions after the last; backward transfer is "
-        "its difference from the accuracy right after each condition was learned (negative: later ones did "
-        "harm); forgetting is the difference from the best accuracy before. In percent.",
+        "*Task-incremental*: it is known which condition a scan is of. *Class-incremental*: all classes "
+        "learned so far are compared. Average accuracy is that over all conditions after the last; backward "
+        "transfer is its difference from the accuracy right after each condition was learned (negative: "
+        "later ones did harm); forgetting is the difference from the best accuracy before. In percent.",
     ]
     for setting in _SETTINGS:
         lines += [
@@ -106,8 +106,8 @@ def _page(result: ContinualResult) -> str:
         "",
         "## Accuracy matrices, mean over runs (task-incremental)",
         "",
-        "Row i: after the i-th condition was learned; column j: on the j-th. Orders differ between runs, so that "
-        "row and column are positions and not conditions.",
+        "Row i: after the i-th condition was learned; column j: on the j-th. Orders differ between runs, so "
+        "that row and column are positions and not conditions.",
     ]
     for method, title in TITLES.items():
         mean = np.nanmean([o.task for o in result.outcomes if o.method == method], axis=0)
@@ -118,6 +118,10 @@ def _page(result: ContinualResult) -> str:
             lines.append(f"| {i + 1} | {cells} |")
     lines += ["", "![Average accuracy on the conditions learned so far](continual.png)"]
     return "\n".join(lines) + "\n"
+
+
+def _strength_of(name: str) -> str:
+    return f"{TITLES[name]} (alpha)" if name == "oml" else TITLES[name]
 
 
 def _cell(value: Interval) -> str:

@@ -11,7 +11,7 @@ on the stream's scans and on others of its classes; its gradient reaches theta a
 
 The paper's representation is a convolutional network, here whatever the backbone trains: of a backbone with
 a neck the neck, so that meta-training works on cached embeddings. Rows of W start from one learned vector, so
-that classes can be added at any time (see `OML.extend`), and alpha is one learned number.
+that classes can be added at any time (see `OML.extend`). Alpha is one number, as in the paper, or learned.
 """
 
 from __future__ import annotations
@@ -36,11 +36,14 @@ class OMLOptions:
     """Settings of `OML`.
 
     Attributes:
-        learning_rate: alpha at the start of meta-training.
+        learning_rate: alpha.
+        learn_rate: whether meta-training changes it; it then suits the meta-training conditions, which the
+            encoder tells apart with ease, and is too large for new ones (docs/continual.md).
         passes: how often the stream is gone through when adapting; 1 in the paper.
     """
 
-    learning_rate: float = Field(default=1.0, gt=0)
+    learning_rate: float = Field(default=0.1, gt=0)
+    learn_rate: bool = False
     passes: int = Field(default=1, ge=1)
 
 
@@ -105,7 +108,8 @@ class OML(Learner):
         super().__init__(backbone, recipe, optimisation or Optimisation())
         self.options = options or OMLOptions()
         self.row = torch.nn.Parameter(torch.zeros(1, self.backbone.dim + 1))
-        self.log_rate = torch.nn.Parameter(torch.tensor(self.options.learning_rate).log())
+        log_rate = torch.tensor(self.options.learning_rate).log()
+        self.log_rate = torch.nn.Parameter(log_rate, requires_grad=self.options.learn_rate)
 
     @property
     def settings(self) -> OMLOptions:
