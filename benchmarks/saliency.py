@@ -69,7 +69,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--conditions", default=",".join(CONDITIONS), help="separated by commas")
-    parser.add_argument("--images", type=int, default=16, help="of each condition")
+    parser.add_argument("--images", type=int, default=6, help="of each condition")
     parser.add_argument("--shots", type=int, default=10, help="patients per class")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/saliency.md"), help="the table")
     parser.add_argument("--json", type=Path, default=Path("docs/benchmarks/saliency.json"), help="figures")

@@ -3,8 +3,10 @@
 It shows what the model used, and is no proof that the model is right. For the log-odds of a class,
 ``log p_k - log (1 - p_k)``:
 
-- ``occlusion``: how much they fall when a square of the image is covered with the image's mean (Zeiler and
-  Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014). Works for every classifier.
+- ``occlusion``: how much they fall when a square of the image is replaced by the same square of the blurred
+  image (after Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, and Fong
+  and Vedaldi, ICCV 2017, for the blur). A square of the mean, tried first, changes most where the image is
+  far from its mean, whatever the model: its maps changed less with the encoder. Works for every classifier.
 - ``integrated-gradients``: gradients summed along the line from the mean image to the image (Sundararajan et
   al., "Axiomatic Attribution for Deep Networks", ICML 2017, equation 1).
 - ``smooth-gradient``: absolute gradient, averaged over noisy copies (Smilkov et al., "SmoothGrad", 2017).
@@ -201,13 +203,14 @@ def _occlusion(classifier: Classifier, image: Tensor, class_index: int) -> Tenso
 
     given = image.permute(2, 0, 1)[None].float()
     window, stride = max(2, size // _WINDOW), max(1, size // _STRIDE)
-    mean = given.mean(dim=(2, 3), keepdim=True).expand_as(given)
+    reach = max(1, size // _WINDOW)
+    blurred = F.avg_pool2d(F.pad(given, (reach,) * 4, mode="reflect"), 2 * reach + 1, 1)
     with frozen(learner), torch.no_grad():
         found = Occlusion(score).attribute(
             given,
             sliding_window_shapes=(channels, window, window),
             strides=(channels, stride, stride),
-            baselines=mean,
+            baselines=blurred,
             perturbations_per_eval=64,
         )
     return _summed(found) / channels

@@ -103,8 +103,8 @@ class SupportFindings:
         return Finding(
             "label-doubtful",
             Severity.WARNING,
-            f"The label of {_counted(len(suspects), 'scan')} is doubtful: {listed}{more}. A model that has "
-            "not seen them reads another class, and the scans they resemble are of another class.",
+            f"The label of {_counted(len(suspects), 'scan')} is doubtful: {listed}{more}. Read by a model "
+            "that has not seen it, each looks like another class, as the scans it resembles do.",
             "Look at them again. A rare but right example looks the same, so remove none unseen.",
         )
 
@@ -172,8 +172,8 @@ def _counted(number: int, what: str) -> str:
 
 def _shortcut(one: Shortcut) -> Finding:
     told = (
-        f"The {one.name} alone gives away the class of {one.right} of {one.n} patients (p = {one.p:.3f} over "
-        "all properties tried)."
+        f"From the {one.name} alone, the class of {one.right} of {one.n} patients can be told "
+        f"(p = {one.p:.3f} over all properties tried)."
     )
     if one.is_content:
         return Finding(

@@ -110,7 +110,7 @@ def _page(result: ContinualResult) -> str:
         "that row and column are positions and not conditions.",
     ]
     for method, title in TITLES.items():
-        mean = np.nanmean([o.task for o in result.outcomes if o.method == method], axis=0)
+        mean = np.mean([o.task for o in result.outcomes if o.method == method], axis=0)
         head = " | ".join(str(j + 1) for j in range(len(mean)))
         lines += ["", f"**{title}**", "", f"| after | {head} |", "|---|" + "---|" * len(mean)]
         for i, row in enumerate(mean):
