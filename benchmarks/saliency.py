@@ -204,8 +204,8 @@ def _report(found: Sequence[MapOf], options: argparse.Namespace) -> str:
         "*Correlation*: Spearman's over pixels between the map and the map after the encoder was replaced by "
         "a freshly initialised one (head kept), mean over images with its 95 % interval. A method passes "
         f"where the upper limit is below {LIMIT} and is offered only then. *Hits*: maps whose maximum lies "
-        f"in a planted mark of {MARK} x {MARK} px (2 px margin) that decides the label, exact 95 % interval; by "
-        f"guessing {100 * chance:.0f} %.",
+        f"in a planted mark of {MARK} x {MARK} px (2 px margin) that decides the label, exact 95 % interval; "
+        f"by guessing {100 * chance:.0f} %.",
         "",
         "| method | correlation | passes | hits | s per map | " + " | ".join(conditions) + " |",
         "|---|---|---|---|---|" + "---|" * len(conditions),

@@ -33,7 +33,8 @@ def overlay(scan: Scan, found: SaliencyMap, size: int = _LONGEST) -> Picture:
     strongest = float(np.abs(values).max()) or 1.0
     share = (np.abs(values) / strongest)[..., None] * _OPAQUE
     colour = np.where((values > 0)[..., None], _FOR, _AGAINST)
-    return (shown * (1 - share) + colour * share).round().clip(0, 255).astype(np.uint8)
+    mixed: Picture = (shown * (1 - share) + colour * share).round().clip(0, 255).astype(np.uint8)
+    return mixed
 
 
 def captioned(picture: Picture, found: SaliencyMap) -> Picture:

@@ -114,8 +114,8 @@ def _page(result: ContinualResult) -> str:
         head = " | ".join(str(j + 1) for j in range(len(mean)))
         lines += ["", f"**{title}**", "", f"| after | {head} |", "|---|" + "---|" * len(mean)]
         for i, row in enumerate(mean):
-            cells = " | ".join("" if np.isnan(v) else f"{100 * v:.0f}" for v in row)
-            lines.append(f"| {i + 1} | {cells} |")
+            shown = " | ".join("" if np.isnan(v) else f"{100 * v:.0f}" for v in row)
+            lines.append(f"| {i + 1} | {shown} |")
     lines += ["", "![Average accuracy on the conditions learned so far](continual.png)"]
     return "\n".join(lines) + "\n"
 
