@@ -73,7 +73,12 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=10, help="patients per class")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/saliency.md"), help="the table")
     parser.add_argument("--json", type=Path, default=Path("docs/benchmarks/saliency.json"), help="figures")
+    parser.add_argument("--render", action="store_true", help="only write the table of the stored figures")
     options = parser.parse_args()
+    if options.render:
+        stored = [MapOf(**one) for one in json.loads(options.json.read_text(encoding="utf-8"))]
+        options.out.write_text(_report(stored, options), encoding="utf-8")
+        return
     torch.set_num_threads(1)
     (contestant,) = contestants("general", ("prototypical",))
     learner = contestant.learner
@@ -202,12 +207,15 @@ def _report(found: Sequence[MapOf], options: argparse.Namespace) -> str:
         f"{len(conditions)} held-out conditions.",
         "",
         "*Correlation*: Spearman's over pixels between the map and the map after the encoder was replaced by "
-        "a freshly initialised one (head kept), mean over images with its 95 % interval. A method passes "
-        f"where the upper limit is below {LIMIT} and is offered only then. *Hits*: maps whose maximum lies "
-        f"in a planted mark of {MARK} x {MARK} px (2 px margin) that decides the label, exact 95 % interval; "
-        f"by guessing {100 * chance:.0f} %.",
+        "a freshly initialised one (head kept), mean over images with its 95 % interval. *Hits*: maps "
+        f"whose maximum lies in a planted mark of {MARK} x {MARK} px (2 px margin) that decides the label, "
+        f"exact 95 % interval; by guessing {100 * chance:.0f} %. A method is offered where the upper limit of the "
+        f"correlation is below {LIMIT} and the lower limit of the hits above guessing.",
         "",
-        "| method | correlation | passes | hits | s per map | " + " | ".join(conditions) + " |",
+        "The encoder reads an image at several depths and joins its edges and a thumbnail, which nothing "
+        "trains and no randomisation changes: some correlation is the model's own.",
+        "",
+        "| method | correlation | hits | offered | s per map | " + " | ".join(conditions) + " |",
         "|---|---|---|---|---|" + "---|" * len(conditions),
     ]
     for method in METHODS:
@@ -215,9 +223,9 @@ def _report(found: Sequence[MapOf], options: argparse.Namespace) -> str:
         whole = mean_interval(np.array([f.correlation for f in mine]))
         each = [f"{np.mean([f.correlation for f in mine if f.condition == c]):.2f}" for c in conditions]
         hits = proportion(sum(f.hit for f in mine), len(mine))
-        passes = "yes" if whole.high < LIMIT else "no"
+        offered = "yes" if whole.high < LIMIT and hits.low > chance else "no"
         seconds = float(np.median([f.seconds for f in mine]))
-        lines.append(f"| {method} | {whole} | {passes} | {hits} | {seconds:.2f} | {' | '.join(each)} |")
+        lines.append(f"| {method} | {whole} | {hits} | {offered} | {seconds:.2f} | {' | '.join(each)} |")
     return "\n".join(lines) + "\n"
 
 

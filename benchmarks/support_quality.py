@@ -312,11 +312,11 @@ def _report(
         f"{100 * WRONG:.0f} % of the labels of each support were made wrong; the {100 * FLAGGED:.0f} % most "
         "doubtful are flagged. Recall is the share of the wrong ones among the flagged, mean over supports "
         "with its 95 % interval (Student's t); by chance it is 20 %. The same images recur in many "
-        "supports. *Named* are the suspects a user is told of: how many of them were wrong, and what share "
-        "of the wrong was named. None is named where left-out patients are read no better than by guessing, or "
-        "more than a fifth of the labels are contradicted.",
+        "supports. *Named* are the suspects a user is told of: how many of them were wrong, and what "
+        "share of the wrong was named. None is named where left-out patients are read no better than by "
+        "guessing, or more than a fifth of the labels are contradicted.",
         "",
-        "| condition | method | patients per class | supports | recall | by the model alone "
+        "| condition | method | patients per class, at most | supports | recall | by the model alone "
         "| by neighbours alone | named, of them wrong | share of the wrong that is named |",
         "|---|---|---|---|---|---|---|---|---|",
         *(_label_row(labels, "simpleshot", name, options.patients) for name in (*conditions, "all")),

@@ -167,6 +167,13 @@ def test_padding_is_undone_where_it_was_made() -> None:
     assert int(rows.argmax()) <= 10
 
 
+def test_a_method_that_failed_the_checks_is_not_offered() -> None:
+    classifier = pixel_learner().adapt(_support())
+    for method in set(METHODS) - set(OFFERED):
+        with pytest.raises(SupportError, match="Use occlusion"):
+            saliency(classifier, _scan(30, 30), 0, method)
+
+
 def test_an_unknown_class_is_refused() -> None:
     with pytest.raises(SupportError, match="no class 2"):
         saliency(pixel_learner().adapt(_support()), _scan(30, 30), 2)

@@ -16,7 +16,8 @@ It shows what the model used, and is no proof that the model is right. For the l
 All but the first need a backbone that passes gradients on, the last a convolutional one. Implementations are
 captum's. Each has to pass the model-randomisation check of Adebayo et al., "Sanity Checks for Saliency Maps",
 NeurIPS 2018 (a map that hardly changes when the encoder is replaced by a random one says nothing about it):
-`python -m benchmarks.saliency` measures it, and `OFFERED` names those that passed.
+`python -m benchmarks.saliency` measures it, and whether a planted mark is found; `OFFERED` names those that
+passed both.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from workbench.learners.base import Classifier, frozen
 SaliencyMethod = Literal["occlusion", "integrated-gradients", "smooth-gradient", "grad-cam"]
 METHODS: tuple[SaliencyMethod, ...] = get_args(SaliencyMethod)
 OFFERED: tuple[SaliencyMethod, ...] = ("occlusion",)
-"""Passed the model-randomisation check; see docs/benchmarks/saliency.md."""
+"""Passed the model-randomisation check and find a planted mark; see docs/benchmarks/saliency.md."""
 NOT_PROOF = "Shows what the model used; it does not prove that the reading is right. For research use only."
 _WINDOW, _STRIDE = 8, 16
 """Share of the image's side: a covered square is one eighth of it and moves by one sixteenth."""
@@ -74,13 +75,18 @@ def saliency(
         classifier: adapted.
         scan: to look at.
         class_index: of the class whose evidence is asked for.
-        method: one of `METHODS`.
+        method: one of `OFFERED`; `image_saliency` measures the others.
 
     Raises:
-        SupportError: there is no such class, or the method needs gradients and the classifier has none.
+        SupportError: there is no such class, or the method is not offered.
     """
     if not 0 <= class_index < len(classifier.classes):
         raise SupportError(f"There is no class {class_index}; there are {len(classifier.classes)}.")
+    if method not in OFFERED:
+        raise SupportError(
+            f"Maps by {method} do not depend enough on the model, or do not find what decides "
+            f"(docs/benchmarks/saliency.md). Use {', '.join(OFFERED)}."
+        )
     image = torch.from_numpy(classifier.learner.recipe.apply(scan))
     values = image_saliency(classifier, image, class_index, method)
     rows, columns = scan.pixels.shape[1:3]
@@ -100,7 +106,7 @@ def image_saliency(classifier: Classifier, image: Tensor, class_index: int, meth
         float32 ``(size, size)``.
 
     Raises:
-        SupportError: see `saliency`.
+        SupportError: the method needs gradients and the classifier passes none on.
     """
     if method == "occlusion":
         return _occlusion(classifier, image, class_index)
