@@ -110,23 +110,29 @@ class SupportFindings:
 
     def _copies(self) -> list[Finding]:
         found = []
-        for across, what, fix in (
-            (True, "carry different labels", "Keep the right one."),
-            (False, "are given as different patients", "If they are of one patient, say so, or keep one."),
-        ):
-            pairs = [p for p in self.duplicates if p.across_classes is across]
-            if pairs:
-                listed = ", ".join(f"{self.names[p.first]} and {self.names[p.second]}" for p in pairs[:MOST])
-                more = f" and {len(pairs) - MOST} more pairs" if len(pairs) > MOST else ""
-                found.append(
-                    Finding(
-                        "copies-across-classes" if across else "copies-across-patients",
-                        Severity.WARNING,
-                        f"Scans that look like one image {what}: {listed}{more}.",
-                        fix,
-                    )
+        if listed := self._listed([p for p in self.duplicates if p.across_classes]):
+            found.append(
+                Finding(
+                    "copies-across-classes",
+                    Severity.WARNING,
+                    f"Scans that look like one image carry different labels: {listed}.",
+                    "Keep the right one.",
                 )
+            )
+        if listed := self._listed([p for p in self.duplicates if not p.across_classes]):
+            found.append(
+                Finding(
+                    "copies-across-patients",
+                    Severity.WARNING,
+                    f"Scans that look like one image are given as different patients: {listed}.",
+                    "If they are of one patient, say so, or keep one.",
+                )
+            )
         return found
+
+    def _listed(self, pairs: Sequence[DuplicatePair]) -> str:
+        named = ", ".join(f"{self.names[p.first]} and {self.names[p.second]}" for p in pairs[:MOST])
+        return f"{named} and {len(pairs) - MOST} more pairs" if len(pairs) > MOST else named
 
 
 def support_findings(
