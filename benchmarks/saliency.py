@@ -209,8 +209,8 @@ def _report(found: Sequence[MapOf], options: argparse.Namespace) -> str:
         "*Correlation*: Spearman's over pixels between the map and the map after the encoder was replaced by "
         "a freshly initialised one (head kept), mean over images with its 95 % interval. *Hits*: maps "
         f"whose maximum lies in a planted mark of {MARK} x {MARK} px (2 px margin) that decides the label, "
-        f"exact 95 % interval; by guessing {100 * chance:.0f} %. A method is offered where the upper limit of "
-        f"the correlation is below {LIMIT} and the lower limit of the hits above guessing.",
+        f"exact 95 % interval; by guessing {100 * chance:.0f} %. A method is offered where the upper limit "
+        f"of the correlation is below {LIMIT} and the lower limit of the hits above guessing.",
         "",
         "The encoder reads an image at several depths and joins its edges and a thumbnail, which nothing "
         "trains and no randomisation changes: some correlation is the model's own.",
