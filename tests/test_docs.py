@@ -19,6 +19,7 @@ from tests.learners import test_contract
 from workbench.backbones import names as backbones
 from workbench.cli import app
 from workbench.cli_benchmark import app as benchmark_app
+from workbench.cli_continual import app as continual_app
 from workbench.cli_data import app as data_app
 from workbench.cli_pacs import app as pacs_app
 from workbench.cli_scans import app as scans_app
@@ -27,7 +28,13 @@ from workbench.learners import learners
 from workbench.training.plan import Plan
 
 ROOT = Path(__file__).parents[1]
-GROUPS = {"data": data_app, "benchmark": benchmark_app, "pacs": pacs_app, "scans": scans_app}
+GROUPS = {
+    "data": data_app,
+    "benchmark": benchmark_app,
+    "pacs": pacs_app,
+    "scans": scans_app,
+    "continual": continual_app,
+}
 """Commands that have commands of their own."""
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -309,6 +309,8 @@ class Page:
         if action == "compare" and case is not None:
             wanted = int(value) if value.isdecimal() else None
             work.look(session, lambda c: replace(c, compared=None if wanted == c.compared else wanted))
+        if action == "evidence":
+            work.explain(session)
         return {**self.read.image(session), self.read.reading: self.read.show(session)[self.read.reading]}
 
     def _slice(self, session: Session, number: float) -> Updates:

@@ -19,6 +19,8 @@ import numpy as np
 
 from workbench.adaptation.estimate import Estimate
 from workbench.adaptation.model import AdaptedModel
+from workbench.adaptation.saliency import SaliencyMap
+from workbench.adaptation.support_quality import SupportFindings
 from workbench.errors import ScanRefused
 from workbench.imaging.scan import Finding, Scan
 from workbench.learners import CaseReading
@@ -80,12 +82,14 @@ class Adapted:
         model: the classifier and its record.
         scans: the labelled scans in the support's order.
         estimate: leave-one-patient-out.
+        doubtful: what is doubtful about the labelled scans.
         odd: what the encoder finds about each labelled scan; see `workbench.adaptation.similar`.
     """
 
     model: AdaptedModel
     scans: tuple[HeldScan, ...]
     estimate: Estimate
+    doubtful: SupportFindings
     odd: tuple[tuple[Finding, ...], ...] = ()
 
 
@@ -100,6 +104,7 @@ class Case:
         slice_index: slice it is looked at.
         compared: row in the support of the labelled scan shown beside it, or None.
         caution: one sentence when the reading should not be trusted as a new case, or empty.
+        evidence: where the evidence for the class read lies; None until somebody asks.
     """
 
     held: HeldScan
@@ -108,6 +113,7 @@ class Case:
     slice_index: int = 0
     compared: int | None = None
     caution: str = ""
+    evidence: SaliencyMap | None = None
 
 
 class Session:

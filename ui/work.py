@@ -19,7 +19,9 @@ from workbench.adaptation import model as models
 from workbench.adaptation import regions
 from workbench.adaptation.appraising import appraised
 from workbench.adaptation.estimate import leave_one_patient_out
+from workbench.adaptation.saliency import saliency
 from workbench.adaptation.similar import embedding_findings
+from workbench.adaptation.support_quality import support_findings
 from workbench.data.examples import Example
 from workbench.data.folders import read_examples
 from workbench.data.quality import set_findings
@@ -222,8 +224,10 @@ def adapt(session: Session, engine: Engine, method: str, report: Report) -> None
     model = models.adapt(loaded, examples, [name for name, _ in trays])
     assert model.support is not None
     estimate = leave_one_patient_out(loaded.learner, model.support, report)
+    doubtful = support_findings(model.classifier, model.support, estimate, examples)
     odd = embedding_findings(model.classifier, model.support)
-    adapted = Adapted(appraised(model, estimate), held, estimate, odd)
+    model = appraised(model, estimate).with_doubts(doubtful.summary)
+    adapted = Adapted(model, held, estimate, doubtful, odd)
     with session.lock:
         if [(tray.name, tuple(tray.scans)) for tray in session.trays] != trays:
             raise SupportError("The labelled scans changed meanwhile. Adapt again.")
@@ -273,6 +277,21 @@ def look(session: Session, change: Callable[[Case], Case]) -> None:
         case = session.case
         if case is not None:
             session.cases[session.selected] = change(case)
+
+
+def explain(session: Session) -> None:
+    """Find where in the selected case the evidence for the class it was read as lies, or forget it again."""
+    with session.lock:
+        case, adapted = session.case, session.adapted
+    if case is None or adapted is None:
+        return
+    found = None
+    if case.evidence is None:
+        classifier = adapted.model.classifier
+        found = saliency(classifier, case.held.scan, classifier.classes.index(case.reading.label))
+    with session.lock:
+        # Somebody may have gone on to another case meanwhile.
+        session.cases = [replace(c, evidence=found) if c is case else c for c in session.cases]
 
 
 def load_demo(session: Session, engine: Engine, report: Report) -> None:

@@ -164,8 +164,9 @@ def adapt(
     estimate: Annotated[
         bool,
         typer.Option(
-            help="Estimate the accuracy by leaving out one patient after the other; without it no prediction "
-            "set can be promised."
+            help="Estimate the accuracy by leaving out one patient after the other, and look for doubtful "
+            "labels, copies and acquisition shortcuts among the labelled scans; without it no prediction set "
+            "can be promised."
         ),
     ] = True,
     remedy: RemedyOption = None,
@@ -198,7 +199,14 @@ def adapt(
     from workbench.adaptation.model import adapt as adapt_to
     from workbench.adaptation.model import load_weights, save_model
     from workbench.adaptation.similar import embedding_findings
-    from workbench.cli_output import print_estimate, print_findings, print_outlook, print_support
+    from workbench.adaptation.support_quality import support_findings
+    from workbench.cli_output import (
+        print_estimate,
+        print_findings,
+        print_outlook,
+        print_support,
+        print_support_findings,
+    )
     from workbench.data.advice import advice
     from workbench.data.folders import read_examples
     from workbench.data.quality import set_findings
@@ -226,6 +234,9 @@ def adapt(
         with bar("Leaving out one patient after the other", errors) as progress:
             found = leave_one_patient_out(loaded.learner, model.support, progress)
         print_estimate(found)
+        doubtful = support_findings(model.classifier, model.support, found, read.examples)
+        print_support_findings(doubtful)
+        model = model.with_doubts(doubtful.summary)
     model = appraised(model, found, coverage)
     save_model(model, out)
     print_outlook(model)
@@ -238,6 +249,13 @@ def predict(
     scans: Annotated[list[Path], typer.Argument(help="Files, folders (with subfolders) and zips to read.")],
     form: Annotated[Format, typer.Option("--format", "-f", help="How to print the readings.")] = Format.TABLE,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead.")] = None,
+    saliency: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for one picture of each scan (PNG) that shows where the evidence for the class read "
+            "lies, by the model's own account. It proves nothing, and the picture says so."
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -276,10 +294,11 @@ def predict(
         workbench predict my_condition.safetensors new_cases/
         workbench predict my_condition.safetensors new_cases/ --prevalence benign=0.95,malignant=0.05
         workbench predict my_condition.safetensors a.dcm b.png --format json --out readings.json
+        workbench predict my_condition.safetensors new_cases/ --saliency evidence/
     """
     from workbench.adaptation.model import asking, load_model
     from workbench.adaptation.predict import read_cases, watch_of
-    from workbench.cli_output import print_names, render_cases, shares
+    from workbench.cli_output import overlay_writer, print_names, render_cases, shares
     from workbench.imaging.region import parse_region
 
     if out is not None:
@@ -291,7 +310,8 @@ def predict(
     options = read_options(remedy, volume, allow_no_preamble)
     watch = watch_of(adapted)
     with bar("Reading scans", errors) as progress:
-        cases = tuple(read_cases(adapted, scans, progress, options, region, watch))
+        seen = overlay_writer(adapted, saliency) if saliency is not None else None
+        cases = tuple(read_cases(adapted, scans, progress, options, region, watch, seen))
     if watch is not None:
         errors.print(watch.drift().statement, markup=False, soft_wrap=True)
     on_screen = out is None and form is Format.TABLE
@@ -673,6 +693,19 @@ def pacs(ctx: typer.Context) -> None:
     from workbench.cli_pacs import app as pacs_app
 
     code = pacs_app(args=ctx.args or ["--help"], prog_name="workbench pacs", standalone_mode=False)
+    if isinstance(code, int) and code:
+        raise typer.Exit(code)
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+def continual(ctx: typer.Context) -> None:
+    """Keep a memory of conditions; add classes, conditions or populations later, remove, undo."""
+    from workbench.cli_continual import app as continual_app
+
+    code = continual_app(args=ctx.args or ["--help"], prog_name="workbench continual", standalone_mode=False)
     if isinstance(code, int) and code:
         raise typer.Exit(code)
 

@@ -242,6 +242,41 @@ def reading(
     print(NOTICE)
 
 
+@app.command()
+def continual(
+    tables: Annotated[Path, typer.Option("--tables", "-t", help="Folder for the table, figures and plot.")],
+    runs: Annotated[int, typer.Option(min=2, help="Orders of the conditions.")] = 5,
+    conditions: Annotated[
+        str, typer.Option(help="Conditions, separated by commas; the nine held-out ones by default.")
+    ] = "",
+    shots: Annotated[int, typer.Option(min=1, help="Labelled patients per class.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of arithmetic.")] = 1,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="WORKBENCH_DATA", help="Folder searched for datasets."),
+    ] = None,
+) -> None:
+    """Conditions learned one after another: who forgets what.
+
+    Fine-tuning (plain, EWC, LwF, replay), OML and prototypes on cached embeddings of the shipped encoder,
+    over conditions it has not seen. Some ten minutes on one core.
+
+    Example:
+
+        workbench benchmark continual --tables docs/benchmarks
+    """
+    import torch
+
+    from workbench.benchmark.continual import ContinualPlan, run_continual
+    from workbench.benchmark.continual_page import write_page
+
+    torch.set_num_threads(threads)
+    plan = ContinualPlan(conditions=_split(conditions) or ContinualPlan().conditions, runs=runs, shots=shots)
+    for path in write_page(run_continual(plan, data, _say), tables):
+        print(f"Written: {path}")
+    print(NOTICE)
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 

@@ -24,12 +24,13 @@ from workbench.evaluation.plaintext import NOTICE, csv_cell
 if TYPE_CHECKING:
     from workbench.adaptation.estimate import Estimate
     from workbench.adaptation.model import AdaptedModel
-    from workbench.adaptation.predict import CaseResult
+    from workbench.adaptation.predict import CaseResult, Seen
+    from workbench.adaptation.support_quality import SupportFindings
     from workbench.evaluation.cohorts import CohortResult
     from workbench.evaluation.compare import Row
     from workbench.evaluation.performance import Performance
     from workbench.evaluation.trust import CohortTrust
-    from workbench.imaging.scan import Finding
+    from workbench.imaging.scan import Finding, Scan
     from workbench.learners.reading import CaseReading
 
 
@@ -160,6 +161,17 @@ def print_estimate(estimate: Estimate) -> None:
     print_performance(estimate.performance)
 
 
+def print_support_findings(found: SupportFindings) -> None:
+    """What is doubtful about the labelled scans; a line that nothing was found says what was looked for."""
+    print("\nThe labelled scans:")
+    for finding in found.findings:
+        print(f"  {finding.severity.value}: {finding.message} {finding.fix}".rstrip())
+    if not found.findings:
+        print("  nothing doubtful found (labels, copies, acquisition).")
+    for note in found.limits:
+        print(f"  {note}")
+
+
 def print_performance(found: Performance) -> None:
     """Figures by patient, each with its 95 % interval and n."""
     from workbench.evaluation.performance import said, said_in_percent
@@ -223,6 +235,23 @@ def print_case_table(result: CohortResult) -> None:
         name = case.name.rsplit("/", 1)[-1]
         table.add_row(Text(name), Text(classes[case.truth]), Text(classes[best]), *numbers, style=style)
     Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+
+
+def overlay_writer(model: AdaptedModel, folder: Path) -> Seen:
+    """Writes a scan with the evidence for the class it was read as, named after the number of its case."""
+    from PIL import Image
+
+    from workbench.adaptation.overlay import captioned, overlay
+    from workbench.adaptation.saliency import saliency
+
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def write(number: int, scan: Scan, reading: CaseReading) -> None:
+        found = saliency(model.classifier, scan, reading.classes.index(reading.label))
+        picture = captioned(overlay(scan, found), found)
+        Image.fromarray(picture).save(folder / f"case-{number:04d}.png")
+
+    return write
 
 
 def render_cases(cases: Sequence[CaseResult], classes: Sequence[str], form: Format, names: bool) -> str:

@@ -29,6 +29,7 @@ def test_a_condition_from_files_on_disk_is_adapted_to_and_new_scans_are_read(
         estimate = page.inner_text("#wb-estimate")
         assert re.search(r"Right in\s+\d+\s+of\s+\d+\s+patients", estimate)
         assert re.search(r"between \d+(\.\d+)? % and \d+(\.\d+)? % \(95 % interval\)", estimate)
+        assert "Labelled scans" in estimate
         here.shot("3-estimate")
         page.click("#wb-adapt-forward")
         dicom = sorted((phantoms / "smooth").iterdir())[0]
@@ -51,6 +52,12 @@ def test_a_condition_from_files_on_disk_is_adapted_to_and_new_scans_are_read(
         page.click("#wb-reading .wb-near >> nth=0")
         page.wait_for_selector("#wb-viewer .wb-pair")
         here.shot("5-read-dicom")
+        page.click("#wb-reading [data-action=evidence]")
+        page.wait_for_selector("#wb-reading img.wb-evidence")
+        assert "does not prove" in page.inner_text("#wb-reading")
+        here.shot("6-evidence")
+        page.click("#wb-reading [data-action=evidence]")
+        page.wait_for_selector("#wb-reading img.wb-evidence", state="detached")
         with page.expect_download() as download:
             page.click("#wb-exports a:has-text('JSON')")
         saved = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))

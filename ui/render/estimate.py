@@ -13,7 +13,8 @@ def estimate(adapted: Adapted) -> str:
     result = adapted.estimate.performance
     return (
         f'<section class="wb-estimate" aria-label="Estimate">{_headline(result)}'
-        f"{_table(result)}{_confusion(result)}{_choice(adapted)}{_unjudged(adapted)}{_odd(adapted)}</section>"
+        f"{_table(result)}{_confusion(result)}{_labelled_scans(adapted)}{_choice(adapted)}"
+        f"{_unjudged(adapted)}{_odd(adapted)}</section>"
     )
 
 
@@ -110,6 +111,20 @@ def _confusion(result: Performance) -> str:
         '<div class="wb-panel"><h3>Confusion matrix <small>patients</small></h3>'
         '<table class="wb-table wb-confusion"><thead><tr><td>true class ↓ &nbsp; read as →</td>'
         f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _labelled_scans(adapted: Adapted) -> str:
+    """What is doubtful about the labelled scans, and what could not be judged."""
+    found = adapted.doubtful
+    listed = findings(found.findings)
+    shown = (
+        f'<ul class="wb-findings">{listed}</ul>' if listed else '<p class="wb-aside">Nothing doubtful.</p>'
+    )
+    limits = "".join(f'<p class="wb-aside">{esc(line)}</p>' for line in found.limits)
+    return (
+        '<div class="wb-panel wb-doubtful"><h3>Labelled scans <small>labels, copies, acquisition</small></h3>'
+        f"{shown}{limits}</div>"
     )
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from workbench.adaptation.overlay import overlay
+from workbench.adaptation.saliency import SaliencyMap
 from workbench.imaging.display import thumbnail, to_display
 from workbench.imaging.scan import Scan
 
@@ -24,6 +26,11 @@ def thumbnail_uri(scan: Scan) -> str:
 def view_uri(scan: Scan, window: tuple[float, float] | None, slice_index: int) -> str:
     """One slice in a window, without loss."""
     return _uri(to_display(scan, window, slice_index, VIEW), "PNG")
+
+
+def evidence_uri(scan: Scan, found: SaliencyMap) -> str:
+    """A scan with the map of its evidence laid over it."""
+    return _uri(overlay(scan, found), "JPEG")
 
 
 def _uri(picture: npt.NDArray[np.uint8], form: str) -> str:

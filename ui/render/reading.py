@@ -6,9 +6,10 @@ import math
 
 from ui.render.estimate import in_words
 from ui.render.markup import button, esc, findings, icon, notice, refusals, state_of
-from ui.render.pictures import view_uri
+from ui.render.pictures import evidence_uri, view_uri
 from ui.render.tray import describe, patient_name
 from ui.session import Adapted, Case, HeldScan, Session
+from workbench.adaptation.saliency import NOT_PROOF
 
 
 def worklist(session: Session) -> str:
@@ -55,7 +56,20 @@ def reading(session: Session) -> str:
         f"{_trust(case, adapted)}"
         f'<div class="wb-panel"><h3>Nearest labelled scans <small>click to compare</small></h3>'
         f"{_neighbours(case, adapted)}</div>"
+        f'<div class="wb-panel"><h3>Where the evidence lies</h3>{_evidence(case)}</div>'
         f'<div class="wb-panel"><h3>Findings</h3>{listed}</div></section>'
+    )
+
+
+def _evidence(case: Case) -> str:
+    """A button, or the map that was asked for with what it does not show."""
+    if case.evidence is None:
+        return button("Show", "evidence", "", spoken="Show where the evidence lies")
+    said = f"Orange speaks for “{esc(case.evidence.label)}”, blue against it. {NOT_PROOF}"
+    return (
+        f'<img class="wb-evidence" src="{evidence_uri(case.held.scan, case.evidence)}" '
+        f'alt="Map of the evidence for {esc(case.evidence.label)}"><p class="wb-aside">{said} '
+        f"{button('Hide', 'evidence', '', 'bare')}</p>"
     )
 
 

@@ -58,6 +58,10 @@ class AdaptedModel:
     support: Support | None = None
     outlook: Outlook | None = None
 
+    def with_doubts(self, doubts: Sequence[str]) -> AdaptedModel:
+        """The same model, whose file and reports say what was doubtful about its support."""
+        return replace(self, record=replace(self.record, doubts=tuple(doubts)))
+
 
 def load_weights(
     weights: str | Path = DEFAULT, method: str | None = None, pooled_slices: int = 0

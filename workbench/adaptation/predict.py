@@ -20,6 +20,8 @@ from workbench.imaging.region import Region
 from workbench.imaging.scan import Scan
 from workbench.learners.reading import CaseReading
 
+Seen = Callable[[int, Scan, CaseReading], None]
+"""Called with a case's number, its scan and its reading."""
 _AT_ONCE = 16
 """Scans held before they are read; a reading does not depend on the others."""
 _BYTES = 2**28
@@ -54,6 +56,7 @@ def read_cases(
     options: ReadOptions = DEFAULTS,
     region: Region | None = None,
     watch: DriftWatch | None = None,
+    seen: Seen | None = None,
 ) -> Iterator[CaseResult]:
     """Readings of files, folders and zips, in the order of `workbench.data.folders.iter_scans`.
 
@@ -64,6 +67,7 @@ def read_cases(
         options: how to read them.
         region: marked on every scan; one that it does not fit is refused.
         watch: sees every reading; see `watch_of`.
+        seen: called for each scan that was read, before the scan is let go.
     """
     waiting: list[tuple[str, Scan | ScanRefused]] = []
     done = 0
@@ -74,9 +78,9 @@ def read_cases(
         waiting.append((name, refusal or outcome))
         held = sum(scan.pixels.nbytes for _, scan in waiting if isinstance(scan, Scan))
         if len(waiting) == _AT_ONCE or held > _BYTES:
-            yield from _read(model, waiting, done, watch)
+            yield from _read(model, waiting, done, watch, seen)
             done, waiting = done + len(waiting), []
-    yield from _read(model, waiting, done, watch)
+    yield from _read(model, waiting, done, watch, seen)
 
 
 def watch_of(model: AdaptedModel) -> DriftWatch | None:
@@ -90,15 +94,18 @@ def _read(
     named: Sequence[tuple[str, Scan | ScanRefused]],
     done: int,
     watch: DriftWatch | None,
+    seen: Seen | None,
 ) -> Iterator[CaseResult]:
     scans = [s for _, s in named if isinstance(s, Scan)]
-    reading = model.classifier.predict(scans)
+    together = model.classifier.predict(scans)
     if watch is not None:
-        watch.see(reading, [scan.patient or scan_key(scan) for scan in scans])
-    readings = iter(reading)
+        watch.see(together, [scan.patient or scan_key(scan) for scan in scans])
+    readings = iter(together)
     for number, (name, outcome) in enumerate(named, start=done + 1):
         if isinstance(outcome, ScanRefused):
             yield CaseResult(number, name, None, outcome)
         else:
-            key, patient = scan_key(outcome), outcome.patient or ""
-            yield CaseResult(number, name, next(readings), None, key, patient)
+            key, patient, reading = scan_key(outcome), outcome.patient or "", next(readings)
+            if seen is not None:
+                seen(number, outcome, reading)
+            yield CaseResult(number, name, reading, None, key, patient)

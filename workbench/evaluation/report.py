@@ -94,6 +94,7 @@ def as_json(result: CohortResult, preface: Preface) -> str:
             "support_sha256": record.support_sha256,
             "classes": classes,
             "shots": record.shots,
+            "doubts": record.doubts,
         },
         "patients": found.patients,
         "scans": found.scans,

@@ -14,7 +14,7 @@ from pydicom.uid import UID
 
 from workbench.errors import ScanRefused
 from workbench.imaging import geometry, headers
-from workbench.imaging.dicom_terms import MODALITIES, known_body_part
+from workbench.imaging.dicom_terms import MODALITIES, known_body_part, vendor
 from workbench.imaging.dicomfile import DicomFile, check_codestreams, open_dicom, quiet, refusing
 from workbench.imaging.frames import in_plane_spacing, plane_of, thickness, volume_plane_of, volumes
 from workbench.imaging.geometry import Plane
@@ -112,6 +112,7 @@ def assemble(
         findings=tuple(findings),
         # Rectangles are those of the picture as stored; one that has a place may have been turned.
         ultrasound_regions=headers.ultrasound_regions(dataset) if affine is None else (),
+        manufacturer=vendor(str(dataset.get("Manufacturer") or "")),
     )
 
 

@@ -85,8 +85,15 @@ VENDORS = (
     ("NEUSOFT", ("NEUSOFT",)),
     ("ESAOTE", ("ESAOTE",)),
     ("HEIDELBERG", ("HEIDELBERG",)),
-    ("ZEISS", ("ZEISS",)),
+    ("ZEISS", ("ZEISS", "CARL ZEISS")),
     ("TOPCON", ("TOPCON",)),
+    ("HAMAMATSU", ("HAMAMATSU",)),
+    ("KONICA", ("KONICA",)),
+    ("LEICA", ("LEICA",)),
+    ("NIDEK", ("NIDEK",)),
+    ("OLYMPUS", ("OLYMPUS",)),
+    ("SHIMADZU", ("SHIMADZU",)),
+    ("VARIAN", ("VARIAN",)),
 )
 """Class of a manufacturer and what its name begins with or contains."""
 

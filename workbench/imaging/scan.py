@@ -101,6 +101,7 @@ class Scan:
             8-bit PNG), else None.
         modality: DICOM modality code (``CT``, ``MR``, ``US``, ``DX``, ...), ``OT`` where unknown.
         body_part: DICOM BodyPartExamined or empty.
+        manufacturer: class of its maker (see `workbench.imaging.dicom_terms.vendor`), empty where unknown.
         spacing: millimetres between (slices, rows, columns); None where unknown.
         affine: 4x4 from voxel index (column, row, slice) to millimetres in RAS+; None where orientation
             is unknown.
@@ -127,6 +128,7 @@ class Scan:
     ultrasound_regions: tuple[UltrasoundRegion, ...] = field(default=())
     whole: str = ""
     marked: str = ""
+    manufacturer: str = ""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.shape[-1] not in (1, 3) or 0 in self.pixels.shape:

@@ -85,6 +85,8 @@ class ClassifierRecord:
         body_part: that the headers of most of the support's scans name; empty where they name none.
         appraisal: what surrounds its readings, as plain values (see `workbench.adaptation.appraiser`); empty
             where nothing does, as in files of earlier versions.
+        doubts: what was found doubtful about the support, in plain sentences that name no scan; see
+            `workbench.adaptation.support_quality`.
         notice: what it may be used for.
         pooled_slices: how many slices of a volume its encoder of images reads, whose embeddings are averaged;
             0 where it reads what the weights file says. See `load_learner`.
@@ -105,6 +107,7 @@ class ClassifierRecord:
     choice: str = ""
     body_part: str = ""
     appraisal: dict[str, Any] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
     notice: str = "For research use. Not for diagnostic use."
     pooled_slices: int = 0
     region: str = ""

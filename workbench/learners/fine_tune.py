@@ -18,6 +18,10 @@ inputs are embeddings computed once, there is nothing to augment: the support is
 Normaliser statistics are frozen. Augmentation draws from a generator with a fixed seed, so that adapting
 twice gives the same classifier.
 
+Tuned from one condition to the next, a network forgets. `FineTune.after` goes on from a tuned head and
+remembers what came before; the options `l2_sp`, `ewc`, `lwf` and `replay` hold the forgetting back (see
+`workbench.learners.retain`). The learner it was called on is never changed.
+
 Meta-training (M) is episodic, by the loss of prototypical networks with this classifier.
 """
 
@@ -39,6 +43,14 @@ from workbench.learners.base import Learner, Loss, Optimisation, full_precision
 from workbench.learners.gradient import AdaptedHead, Parameters
 from workbench.learners.options import options
 from workbench.learners.prototypical import episodic_loss, prototypes
+from workbench.learners.retain import (
+    EarlierCondition,
+    balanced_cross_entropy,
+    diagonal_fisher,
+    distillation,
+    squared_distance,
+    weighted_distance,
+)
 
 
 @options
@@ -56,6 +68,9 @@ class FineTuneOptions:
         augment: whether pseudo-queries are augmented; never with a neck.
         share: of the support that is in each step's pseudo-query; at least one image.
         seed: of augmentation and of that choice.
+        l2_sp: strength of the pull to the starting point.
+        ewc, lwf, replay: strengths for the conditions the learner remembers; without any they do nothing.
+        temperature: of `lwf`.
     """
 
     head: Literal["prototypes", "linear"] = "prototypes"
@@ -68,6 +83,11 @@ class FineTuneOptions:
     augment: bool = True
     share: float = Field(default=1.0, gt=0, le=1)
     seed: int = 0
+    l2_sp: float = Field(default=0.0, ge=0)
+    ewc: float = Field(default=0.0, ge=0)
+    lwf: float = Field(default=0.0, ge=0)
+    replay: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=2.0, gt=0)
 
 
 class TunedHead(AdaptedHead):
@@ -110,6 +130,38 @@ class FineTune(Learner):
         self.inner_steps = self.options.test_steps
         log_scale = torch.tensor(self.options.scale).log()
         self.log_scale = torch.nn.Parameter(log_scale, requires_grad=self.options.learn_scale)
+        self.earlier: tuple[EarlierCondition, ...] = ()
+
+    def after(self, head: TunedHead, features: Tensor, labels: Tensor, way: int) -> FineTune:
+        """A learner that goes on from a tuned network and remembers the condition it was tuned to.
+
+        Args:
+            head: made by this learner's `fit`.
+            features, labels, way: of the support it was fitted to; see `Learner.fit`. They are kept.
+        """
+        later = FineTune(self.spec, self.recipe, self.optimisation, self.options)
+        later.load_state_dict(self.state_dict())
+        tuned = {n.removeprefix("backbone."): p for n, p in head.parameters.items() if n[:9] == "backbone."}
+        later.backbone.load_state_dict(tuned, strict=False)
+        layer = head.parameters["head.weight"]
+        network = later.network()
+        fisher: Parameters = {}
+        if self.options.ewc:
+            fisher = diagonal_fisher(
+                lambda given, x: F.linear(self.restore(dict(given)).embed(x), layer), network, features
+            )
+        anchor = {n: p.detach() for n, p in network.items()}
+        later.earlier = (*self.earlier, EarlierCondition(features, labels, way, layer, anchor, fisher))
+        later.eval()
+        return later
+
+    def network(self) -> Parameters:
+        """Copies of the network's trainable parameters, leaves."""
+        return {
+            f"backbone.{n}": p.detach().clone().requires_grad_()
+            for n, p in self.backbone.named_parameters()
+            if p.requires_grad
+        }
 
     @property
     def settings(self) -> FineTuneOptions:
@@ -123,11 +175,7 @@ class FineTune(Learner):
     def fit(self, features: Tensor, labels: Tensor, way: int) -> TunedHead:
         """Steps on pseudo-queries made of the support; see `Learner.fit`."""
         with torch.inference_mode(False), torch.enable_grad():
-            network = {
-                f"backbone.{n}": p.detach().clone().requires_grad_()
-                for n, p in self.backbone.named_parameters()
-                if p.requires_grad
-            }
+            network = self.network()
             layer: Parameters = {}
             if self.options.head == "linear":
                 with torch.no_grad():
@@ -161,6 +209,7 @@ class FineTune(Learner):
         )
         generator = torch.Generator().manual_seed(given.seed)
         weight = 1 / torch.bincount(labels, minlength=way).float()
+        start = {n: p.detach().clone() for n, p in network.items()}
         for _ in range(given.test_steps):
             rows = self.chosen(len(labels), generator)
             query = self.pseudo_query(features[rows], generator)
@@ -172,10 +221,38 @@ class FineTune(Learner):
                 support, unit = torch.split(both, [len(features), len(query)])
                 made = cosine_layer(support, labels, way, self.log_scale.detach().exp())
                 logits = F.linear(unit, made["head.weight"])
-            loss = F.cross_entropy(logits, labels[rows], weight=weight)
+            loss = F.cross_entropy(logits, labels[rows], weight=weight) + self.holding(network, start, query)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+
+    def holding(self, network: Parameters, start: Parameters, query: Tensor) -> Tensor:
+        """What holds back forgetting, added to the loss of the new condition; 0 without any such option.
+
+        Args:
+            network: the parameters of the moment.
+            start: before the first step.
+            query: this step's scans of the new condition.
+        """
+        given, held = self.options, torch.zeros(())
+        if given.l2_sp:
+            held = held + given.l2_sp * squared_distance(network, start)
+        if given.ewc:
+            for one in self.earlier:
+                held = held + given.ewc * weighted_distance(network, one.anchor, one.fisher)
+        if given.lwf and self.earlier:
+            new = self.restore(network).embed(query)
+            with torch.no_grad():
+                old = self.restore(start).embed(query)
+            for one in self.earlier:
+                kept = distillation(new @ one.layer.T, old @ one.layer.T, given.temperature)
+                held = held + given.lwf * kept
+        if given.replay:
+            for one in self.earlier:
+                unit = self.restore(network).embed(one.features)
+                layer = cosine_layer(unit, one.labels, one.way, self.log_scale.detach().exp())["head.weight"]
+                held = held + given.replay * balanced_cross_entropy(unit @ layer.T, one.labels, one.way)
+        return held
 
     def chosen(self, count: int, generator: torch.Generator) -> Tensor:
         """Rows of the support in one step's pseudo-query."""
