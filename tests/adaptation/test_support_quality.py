@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 from scipy.stats import chi2_contingency, kruskal
-from workbench.imaging.manufacturer import manufacturer_class
 
 from tests.helpers import SIZE, striped_cohort
 from tests.userfiles import pixel_learner
@@ -19,6 +18,7 @@ from workbench.adaptation.shortcuts import find_shortcuts, min_p
 from workbench.adaptation.support_quality import SupportFindings, support_findings
 from workbench.data.examples import Example, Support
 from workbench.errors import SupportError
+from workbench.imaging.dicom_terms import vendor
 from workbench.imaging.scan import Provenance, Scan, Units
 
 
@@ -258,17 +258,16 @@ def test_a_shortcut_reaches_the_findings_in_words() -> None:
 @pytest.mark.parametrize(
     ("text", "known"),
     [
-        ("SIEMENS", "siemens"),
-        ("GE MEDICAL SYSTEMS", "ge"),
-        ("FUJIFILM Corporation", "fuji"),
-        ("Philips Medical Systems", "philips"),
-        ("St. Mary's Radiology 12345", "other"),
-        (None, ""),
+        ("SIEMENS", "SIEMENS"),
+        ("GE MEDICAL SYSTEMS", "GE"),
+        ("FUJIFILM Corporation", "FUJIFILM"),
+        ("Philips Medical Systems", "PHILIPS"),
+        ("St. Mary's Radiology 12345", "OTHER"),
         ("", ""),
     ],
 )
-def test_only_known_makers_are_kept(text: str | None, known: str) -> None:
-    assert manufacturer_class(text) == known
+def test_only_known_makers_are_kept(text: str, known: str) -> None:
+    assert vendor(text) == known
 
 
 def test_doubts_reach_the_model_file_without_names(tmp_path: Path) -> None:

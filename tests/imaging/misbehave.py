@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from workbench.errors import ScanRefused
 from workbench.imaging.decoding import open_decoded
+from workbench.imaging.options import ReadOptions
 
 
 def echo(value: object) -> object:
@@ -26,10 +27,10 @@ def crash() -> None:
     ctypes.string_at(0)
 
 
-def crash_on_second(path: Path, source: str) -> object:
+def crash_on_second(path: Path, source: str, options: ReadOptions) -> object:
     if source == "IM0001":
         crash()
-    return open_decoded(path, source)
+    return open_decoded(path, source, options)
 
 
 def abort() -> None:

@@ -168,7 +168,8 @@ def test_volumes_of_five_dimensions_are_counted_as_they_are_stored(tmp_path: Pat
 
 def test_a_volume_is_asked_of_a_file_that_holds_one(tmp_path: Path) -> None:
     _write(tmp_path / "a.nii")
-    assert read_scan(tmp_path / "a.nii", options=ReadOptions(volume=0)).findings == ()
+    scan = read_scan(tmp_path / "a.nii", options=ReadOptions(volume=0))
+    assert [finding.code for finding in scan.findings] == ["tiny"]
     with pytest.raises(ScanRefused, match="holds one volume"):
         read_scan(tmp_path / "a.nii", options=ReadOptions(volume=1))
 

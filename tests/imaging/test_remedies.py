@@ -69,7 +69,8 @@ def test_a_remedy_changes_nothing_where_its_fault_is_absent(tmp_path: Path) -> N
     mended = _only(tmp_path, ReadOptions(frozenset(Remedy)))
     np.testing.assert_array_equal(plain.pixels, mended.pixels)
     np.testing.assert_array_equal(plain.affine, mended.affine)
-    assert plain.findings == mended.findings == ()
+    assert plain.findings == mended.findings
+    assert [finding.code for finding in plain.findings] == ["tiny"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from workbench.imaging.held import Held
 from workbench.imaging.limits import MIB
 from workbench.imaging.nifti import read_nifti
 from workbench.imaging.nrrd import read_nrrd
-from workbench.imaging.options import ReadOptions
+from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.pixelchain import Values
 from workbench.imaging.raster import read_raster
 from workbench.imaging.scan import Scan
@@ -36,7 +36,7 @@ _BULK = (None, "OB", "OW", "OF", "OD", "OL", "OV", "UN", "UT", "UC", "UR")
 """Value representations of bulk data; None where the encoding does not name one."""
 
 
-def read_file(kind: Kind, path: Path, source: str, options: ReadOptions) -> Scan:
+def read_file(kind: Kind, path: Path, source: str, options: ReadOptions = DEFAULTS) -> Scan:
     """Read one file that stands alone.
 
     Raises:
@@ -45,7 +45,7 @@ def read_file(kind: Kind, path: Path, source: str, options: ReadOptions) -> Scan
     return _READERS[kind](path, source, options)
 
 
-def open_decoded(path: Path, source: str, options: ReadOptions) -> DicomFile:
+def open_decoded(path: Path, source: str, options: ReadOptions = DEFAULTS) -> DicomFile:
     """Open a DICOM file and decode it, reading it once.
 
     What is wrong with its pixels is kept in the file, to be raised where they are used: its header still
@@ -63,7 +63,7 @@ def open_decoded(path: Path, source: str, options: ReadOptions) -> DicomFile:
     return replace(file, dataset=_header(file.dataset), held=Held(outcome))
 
 
-def open_header(path: Path, source: str, options: ReadOptions) -> DicomFile:
+def open_header(path: Path, source: str, options: ReadOptions = DEFAULTS) -> DicomFile:
     """Open a DICOM file without decoding it.
 
     Raises:

@@ -15,7 +15,7 @@ from pydicom.uid import UID
 from workbench.errors import ScanRefused
 from workbench.imaging import geometry, headers
 from workbench.imaging.dicom_terms import MODALITIES, known_body_part, vendor
-from workbench.imaging.dicomfile import DicomFile, check_codestreams, open_dicom, quiet, refusing
+from workbench.imaging.dicomfile import DicomFile, check_codestreams, open_dicom, quiet, refusing, syntax_name
 from workbench.imaging.frames import in_plane_spacing, plane_of, thickness, volume_plane_of, volumes
 from workbench.imaging.geometry import Plane
 from workbench.imaging.identity import patient_key
@@ -102,7 +102,7 @@ def assemble(
         units=values.units,
         # Words of the standard only: whatever else stands there may name somebody, and would be stored.
         modality=modality if modality in MODALITIES else "OT",
-        provenance=Provenance(source, "DICOM", digest, f"{syntax.name}, {bits} bits"),
+        provenance=Provenance(source, "DICOM", digest, f"{syntax_name(syntax)}, {bits} bits"),
         value_range=values.value_range,
         body_part=known_body_part(str(dataset.get("BodyPartExamined") or "")),
         spacing=spacing,

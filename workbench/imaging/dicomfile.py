@@ -90,6 +90,11 @@ class DicomFile:
         return replace(self, findings=(*self.findings, finding))
 
 
+def syntax_name(syntax: UID) -> str:
+    """Name of a transfer syntax, also of one that pydicom's dictionary does not hold yet (PS3.6 A)."""
+    return "Deflated Image Frame Compression" if syntax == DeflatedImageFrameCompression else syntax.name
+
+
 def open_dicom(path: Path, source: str, options: ReadOptions = DEFAULTS) -> DicomFile:
     """Parse a header and refuse what is no image, cannot be decoded or passes the budget.
 

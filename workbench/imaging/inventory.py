@@ -16,7 +16,7 @@ from pydicom.uid import UID
 
 from workbench.errors import ScanRefused
 from workbench.imaging.archive import is_clutter
-from workbench.imaging.dicomfile import quiet
+from workbench.imaging.dicomfile import quiet, syntax_name
 from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.read import natural, read_scan
 from workbench.imaging.scan import Scan
@@ -149,7 +149,7 @@ def _encoding(path: Path) -> str:
             return kind.name.replace("_", " ")
         with quiet():
             syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
-        return f"DICOM, {UID(str(syntax)).name}" if syntax else "DICOM"
+        return f"DICOM, {syntax_name(UID(str(syntax)))}" if syntax else "DICOM"
     except Exception:
         return ""
 

@@ -8,7 +8,7 @@ becomes a finding or a refusal; nothing is averaged, and resampled only where a 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -34,7 +34,7 @@ from workbench.imaging.limits import check_values
 from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.pixelchain import Values, frame_count, full_range
 from workbench.imaging.remedies import arranged, upright
-from workbench.imaging.repeats import split_repeats, without_copies
+from workbench.imaging.repeats import Member, split_repeats, without_copies
 from workbench.imaging.scan import Scan
 
 Key = tuple[str, ...]
@@ -63,7 +63,7 @@ def group_series(
     """
     kept, refused = without_companions(files)
     singles: list[Group] = []
-    series: dict[Key, list[tuple[DicomFile, Plane]]] = defaultdict(list)
+    series: dict[Key, list[Member]] = defaultdict(list)
     for file in kept:
         try:
             with refusing(file.source):
@@ -78,13 +78,42 @@ def group_series(
     groups = list(singles)
     for alike in series.values():
         for part in by_orientation([plane for _, plane in alike]):
-            try:
-                with refusing(alike[part[0]][0].source):
-                    members = without_copies([alike[i] for i in part])
-                    groups += map(_group, split_repeats(members, options))
-            except ScanRefused as error:
-                refused.append(error)
+            divided, damaged = _divided([alike[i] for i in part], options)
+            groups += map(_group, divided)
+            refused += damaged
     return groups, refused
+
+
+def _divided(members: list[Member], options: ReadOptions) -> tuple[list[list[Member]], list[ScanRefused]]:
+    """Members without copies, one list for each volume, and refusals.
+
+    Elements are interpreted when they are first used. Where one cannot be, its file alone is refused.
+    """
+    try:
+        with refusing(members[0][0].source):
+            return split_repeats(without_copies(members), options), []
+    except ScanRefused as error:
+        sound, damaged = _interpreted(members)
+        if not damaged:
+            return [], [error]
+    if not sound:
+        return [], damaged
+    divided, refused = _divided(sound, options)
+    return divided, [*damaged, *refused]
+
+
+def _interpreted(members: list[Member]) -> tuple[list[Member], list[ScanRefused]]:
+    """Members all of whose elements can be interpreted, as iterating does, and refusals of the others."""
+    sound: list[Member] = []
+    damaged: list[ScanRefused] = []
+    for file, plane in members:
+        try:
+            with refusing(file.source):
+                deque(file.dataset, maxlen=0)
+            sound.append((file, plane))
+        except ScanRefused as error:
+            damaged.append(error)
+    return sound, damaged
 
 
 def read_group(
