@@ -3,7 +3,7 @@
     python -m benchmarks.reading_cost --out docs/benchmarks/reading-cost.md
 
 Drawn images, the shipped encoder with its default method. Seconds are processor time of one thread, so that a
-busy machine does not matter much; two quiet cores are no slower. Parts are a list: another one is added by a
+busy machine does not matter much. Parts are a list: another one is added by a
 line of `PARTS`.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,17 +26,21 @@ from workbench.adaptation.drift import Cohort, drift_between
 from workbench.adaptation.estimate import Estimate, leave_one_patient_out
 from workbench.adaptation.experience import experience_of
 from workbench.adaptation.model import load_weights
-from workbench.data.examples import Support
+from workbench.adaptation.saliency import saliency
+from workbench.adaptation.similar import embedding_findings
+from workbench.adaptation.support_quality import support_findings
+from workbench.data.examples import Example, Support
 from workbench.data.pool import Pool
 from workbench.data.procedural import procedural_cohorts
 from workbench.evaluation.plaintext import NOTICE
+from workbench.imaging.scan import Provenance, Scan, Units
 from workbench.learners.base import Classifier
 from workbench.learners.files import LoadedLearner
 
 BATCH, THREADS = 32, 1
 SIZES = ((2, 10), (5, 10))
 """Classes and patients per class."""
-ADAPTING, READING = "an adaptation", f"a batch of {BATCH}"
+ADAPTING, READING, MAP = "an adaptation", f"a batch of {BATCH}", "one map, on request"
 LIMITS = {ADAPTING: 5.0, READING: 1.0}
 
 
@@ -47,6 +51,7 @@ class Bench:
     loaded: LoadedLearner
     support: Support
     bare: Classifier
+    examples: tuple[Example, ...]
     estimate: Estimate
     whole: Classifier
     new: torch.Tensor
@@ -78,6 +83,12 @@ PARTS = (
     Part("embed and adapt", ADAPTING, lambda b: b.loaded.learner.adapt(b.support)),
     Part("leave one patient out", ADAPTING, lambda b: leave_one_patient_out(b.loaded.learner, b.support)),
     Part("calibration, sets, familiarity, outlook", ADAPTING, _around),
+    Part(
+        "doubtful labels, copies, shortcuts",
+        ADAPTING,
+        lambda b: support_findings(b.bare, b.support, b.estimate, b.examples),
+    ),
+    Part("scans unlike the others", ADAPTING, lambda b: embedding_findings(b.bare, b.support)),
     Part("embed and read", READING, lambda b: b.bare.predict(b.new)),
     Part(
         "calibrated probabilities, sets, familiarity (with embedding and reading)",
@@ -85,6 +96,7 @@ PARTS = (
         lambda b: b.whole.predict(b.new),
     ),
     Part("drift of the batch", READING, lambda b: drift_between(b.labelled, b.cohort)),
+    Part("where the evidence lies (occlusion)", MAP, lambda b: saliency(b.whole, b.examples[0].scan, 0)),
 )
 
 
@@ -112,12 +124,26 @@ def prepared(way: int, shots: int) -> Bench:
         loaded,
         support,
         bare,
+        tuple(_example(image, k, number) for number, (image, k) in enumerate(_labelled(support))),
         estimate,
         whole,
         new,
         Cohort(bare.support_embeddings.double().numpy(), estimate.probabilities.argmax(axis=1)),
         Cohort(reading.appraisal.embeddings, reading.probabilities.argmax(axis=1)),
     )
+
+
+def _labelled(support: Support) -> Iterator[tuple[torch.Tensor, int]]:
+    assert isinstance(support.inputs, torch.Tensor)
+    return zip(support.inputs, support.labels.tolist(), strict=True)
+
+
+def _example(image: torch.Tensor, label: int, number: int) -> Example:
+    """A labelled scan as a PNG of the image would give it."""
+    pixels = image.numpy()[None].astype(np.float32)
+    provenance = Provenance(f"{number}.png", "PNG", str(number), "PNG, RGB")
+    scan = Scan(pixels, Units.DISPLAY, "OT", provenance, value_range=(0.0, 255.0))
+    return Example(scan, f"class {label}", str(number))
 
 
 def seconds(part: Part, bench: Bench, turns: int) -> float:
@@ -143,14 +169,14 @@ def main() -> None:
         "# What an honest reading costs",
         "",
         f"Made by `python -m benchmarks.reading_cost` on {date.today()}: {processor_name()}; Python "
-        f"{platform.python_version()}, torch {torch.__version__}. Processor seconds of one thread (two cores "
-        f"are no slower), median of {given.turns} turns after one that is not counted; `auto` on the shipped "
+        f"{platform.python_version()}, torch {torch.__version__}. Processor seconds of one thread, "
+        f"median of {given.turns} turns after one that is not counted; `auto` on the shipped "
         "encoder, drawn images of 64 px.",
         "",
         "| part | paid by | " + " | ".join(heads) + " |",
         "|---|---|" + "---|" * len(heads),
     ]
-    totals = {paid: np.zeros(len(benches)) for paid in LIMITS}
+    totals = {paid: np.zeros(len(benches)) for paid in (*LIMITS, MAP)}
     for part in PARTS:
         found = np.array([seconds(part, bench, given.turns) for bench in benches])
         if part.name != "embed and read":  # the part after it holds it
