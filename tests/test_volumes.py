@@ -65,7 +65,7 @@ def test_a_model_of_volumes_is_adapted_evaluated_and_read(tmp_path: Path, voxels
     done = run("evaluate", model, cohort, "--weights", voxels, "--report", report)
     assert done.exit_code == 0, done.output
     assert "10 patients, 10 scans" in done.output
-    read = run("predict", model, cohort, "--weights", voxels, "--format", "json")
+    read = run("predict", model, cohort, "--weights", voxels, "--format", "json", "--names")
     cases = json.loads(read.stdout)
     assert all(case["label"] == case["file"].split("/")[0] for case in cases)
     assert {"volume-resampled"} <= {f["code"] for f in cases[0]["findings"]}
@@ -144,7 +144,7 @@ def test_series_of_slices_are_volumes(tmp_path: Path, voxels: Path) -> None:
     assert done.exit_code == 0, done.output
     record = read_classifier_record(model)
     assert (record.modality, record.shots) == ("CT", (3, 3))
-    read = run("predict", model, cohort, "--weights", voxels, "--format", "json")
+    read = run("predict", model, cohort, "--weights", voxels, "--format", "json", "--names")
     cases = json.loads(read.stdout)
     assert len(cases) == 6
     assert all(case["label"] == case["file"].split("/")[0] for case in cases)

@@ -412,12 +412,13 @@ def test_an_imported_encoder_adapts_and_reads_on_the_command_line(tmp_path: Path
     def run(*arguments: str) -> str:
         found = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
         assert found.exit_code == 0, found.output
-        return found.output
+        return found.stdout
 
     said = run("import-encoder", str(source), "--out", weights, "--size", str(size), "--licence", "of mine")
     assert "Licence: of mine" in said
     run("adapt", str(support), "--out", model, "--weights", weights, "--no-estimate")
-    readings = json.loads(run("predict", model, str(support), "--weights", weights, "--format", "json"))
+    asked = ("--weights", weights, "--format", "json", "--names")
+    readings = json.loads(run("predict", model, str(support), *asked))
     right = [f"/{reading['label']}/" in f"/{reading['file']}" for reading in readings]
     assert len(right) == 12
     assert sum(right) == 12  # the support itself, by a linear probe in more dimensions than scans

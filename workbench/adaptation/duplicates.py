@@ -49,14 +49,16 @@ def find_duplicates(
     Two scans of one patient and class may look alike; such pairs are left out.
 
     Args:
-        images: uint8 ``(n, size, size, channels)`` made by the recipe; None where only embeddings are known.
+        images: uint8 ``(n, size, size, channels)`` made by the recipe; of volumes
+            ``(n, depth, size, size, channels)``, whose middle slices are compared; None where only embeddings are known.
         embeddings: of unit length, ``(n, d)``.
         labels: int64 ``(n,)``.
         patients: key of each scan.
     """
     by_picture: set[tuple[int, int]] = set()
     if images is not None:
-        pictures = np.stack([thumbnail(image.mean(axis=2).round().astype(np.uint8)) for image in images])
+        planes = images if images.ndim == 4 else images[:, images.shape[1] // 2]
+        pictures = np.stack([thumbnail(plane.mean(axis=2).round().astype(np.uint8)) for plane in planes])
         by_picture = {(int(a), int(b)) for a, b in near_pairs(pictures)}
     by_embedding = _near_in_embedding(embeddings, patients)
     found = [
