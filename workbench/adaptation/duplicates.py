@@ -50,7 +50,8 @@ def find_duplicates(
 
     Args:
         images: uint8 ``(n, size, size, channels)`` made by the recipe; of volumes
-            ``(n, depth, size, size, channels)``, whose middle slices are compared; None where only embeddings are known.
+            ``(n, depth, size, size, channels)``, whose middle slices are compared; None where only
+            embeddings are known.
         embeddings: of unit length, ``(n, d)``.
         labels: int64 ``(n,)``.
         patients: key of each scan.
