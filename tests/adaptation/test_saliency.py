@@ -220,5 +220,5 @@ def test_predict_writes_a_picture_of_each_scan(tmp_path: Path) -> None:
     )
     assert done.exit_code == 0, done.output
     pictures = sorted(out.iterdir())
-    assert [p.name for p in pictures][:2] == ["0001-0.png.png", "0002-1.png.png"]
+    assert [p.name for p in pictures][:2] == ["case-0001.png", "case-0002.png"]
     assert Image.open(pictures[0]).mode == "RGB"
