@@ -21,8 +21,8 @@ def results(
         bool,
         typer.Option(
             "--overlay",
-            help="Also a secondary capture of each scan with the evidence for the class read, by the model's own "
-            "account. It proves nothing, and the picture says so. Takes seconds a scan.",
+            help="Also a secondary capture of each scan with the evidence for the class read, by the model's "
+            "own account. It proves nothing, and the picture says so. Takes seconds a scan.",
         ),
     ] = False,
     send: Annotated[

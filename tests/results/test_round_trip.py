@@ -167,9 +167,7 @@ def test_an_overlay_is_written_where_a_map_is_made(model: Path, weights: Path, t
     assert dcmread(result.dicom[1]).PatientID == PATIENT
 
 
-def test_a_map_that_fails_leaves_no_file_under_its_number(
-    model: Path, weights: Path, tmp_path: Path
-) -> None:
+def test_a_map_that_fails_leaves_no_file_under_its_number(model: Path, weights: Path, tmp_path: Path) -> None:
     for number in ("81", "82"):
         made_series(tmp_path / "both" / number, study=number)
     (tmp_path / "out").mkdir()

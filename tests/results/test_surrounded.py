@@ -1,4 +1,4 @@
-"""What surrounds a reading (calibration, prediction set, familiarity) reaches the reports as the model says it."""
+"""What surrounds a reading (calibration, set, familiarity) reaches the reports as the model says it."""
 
 from __future__ import annotations
 

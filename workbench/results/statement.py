@@ -16,7 +16,7 @@ from workbench.learners.reading import CaseReading
 NOTICE = "For research use. Not for diagnostic use. Not verified by a physician."
 _PARTIAL_FINDINGS = frozenset({"middle-slice", "first-volume", "first-page", "slice-gap"})
 """Findings after which the model has not seen all of what was read."""
-_NO_SET = "No set of plausible classes is promised: no labelled patient was left out to learn how often it holds."
+_NO_SET = "No set of plausible classes is promised: no labelled patient was left out to test it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ class Statement:
         plausible: classes of the prediction set, None where the reading has none or promises none.
         promise: how often such sets hold the truth, or empty.
         unlike: whether the scan resembles no labelled scan; None where the reading does not say.
-        remarks: what else to know, in words: a stated prevalence, that no set is promised, findings of the scan
-            and its way to the model.
+        remarks: what else to know, in words: a stated prevalence, that no set is promised, findings of the
+            scan and its way to the model.
         partial: whether the model saw only a part of the images.
         algorithm: see there.
     """

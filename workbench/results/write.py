@@ -26,7 +26,7 @@ from workbench.results.statement import Statement, statement_of
 from workbench.results.structured_report import structured_report
 
 Saliency = Callable[[Scan, int], npt.NDArray[np.floating]]
-"""From a scan and the row of a class to its map, see `overlay_capture`; `workbench.results.evidence` has one."""
+"""From a scan and the row of a class to its map, see `overlay_capture`; one is in `evidence`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,7 @@ def _write(
     objects = {f"{stem.name}-report.dcm": report}
     if saliency is not None:
         found = saliency(sourced.scan, reading.classes.index(reading.label))
-        objects[f"{stem.name}-overlay.dcm"] = overlay_capture(
-            found, sourced.scan, sourced.headers, statement
-        )
+        objects[f"{stem.name}-overlay.dcm"] = overlay_capture(found, sourced.scan, sourced.headers, statement)
     text = json.dumps(diagnostic_report(statement, sourced.headers, report), indent=2, ensure_ascii=False)
     # Nothing is written before everything is made: a scan that fails leaves no file under its number.
     written = [_save(made, stem.with_name(name)) for name, made in objects.items()]
