@@ -9,6 +9,7 @@ On the user's own screen files may be called by their names; what stands inside 
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -71,6 +72,10 @@ def test_no_identifier_is_written_by_any_command(
         run("predict", model, cohort, "--format", form, "--out", written / f"readings.{form}", *weights)
         out = run("predict", model, cohort, "--format", form, *weights)
         assert form == "table" or "case" in out
+    run("predict", model, cohort, "--saliency", written / "evidence", *weights)
+    pictures = [path.name for path in (written / "evidence").iterdir()]
+    assert pictures
+    assert all(re.fullmatch(r"case-\d{4}\.png", name) for name in pictures)
     reports = [part for ending in ("html", "json", "csv") for part in ("--report", written / f"r.{ending}")]
     run("evaluate", model, cohort, *reports, *weights)
     assert (written / "r.html").exists()
@@ -78,9 +83,24 @@ def test_no_identifier_is_written_by_any_command(
     run("deidentify", cohort, "--out", written / "copies")
     run("deidentify", support, "--out", written / "reviewed", "--reviewed")
     assert len(list(written.rglob("*.dcm"))) >= 7
+    memory = written / "memory.safetensors"
+    run("continual", "add", memory, "weather", support, *weights)
+    run("continual", "add", memory, "weather", cohort, "--population", "elsewhere", *weights)
+    run("continual", "show", memory)
+    run("continual", "model", memory, "weather", "--out", written / "recalled.safetensors", *weights)
+    assert (written / "recalled.safetensors").exists()
+    run("continual", "undo", memory)
+    for form, said in (("json", '"suggestions"'), ("table", "to label next")):
+        # It writes no file; on the screen it may call scans by their files' names.
+        assert said in run("suggest", model, cohort, "--format", form, *weights)
     for record in caplog.records:
         assert not needles(record.getMessage().encode())
     assert needles_below(written) == {}
+    # Results go into the patient's study and name the patient; their files' names and the screen do not.
+    run("results", model, cohort, "--out", tmp_path / "results", "--overlay", *weights)
+    results = {path.name for path in (tmp_path / "results").iterdir()}
+    assert "0001-overlay.dcm" in results
+    assert all(re.fullmatch(r"\d{4}-(report|overlay)\.(dcm|json)", name) for name in results)
     run("deidentify", cohort, "--out", tmp_path / "shifted", "--keep-dates", "shift")
     left = set().union(*needles_below(tmp_path / "shifted").values())
     assert left == {TIME_NEEDLE}, "dates move by whole days: the time of day stays, and nothing else"

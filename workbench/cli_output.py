@@ -242,8 +242,9 @@ def overlay_writer(model: AdaptedModel, folder: Path) -> Seen:
     from PIL import Image
 
     from workbench.adaptation.overlay import captioned, overlay
-    from workbench.adaptation.saliency import saliency
+    from workbench.adaptation.saliency import check_explainable, saliency
 
+    check_explainable(model.classifier)
     folder.mkdir(parents=True, exist_ok=True)
 
     def write(number: int, scan: Scan, reading: CaseReading) -> None:

@@ -17,6 +17,14 @@ def results(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the results; new or empty, made private (0700).")
     ],
+    overlay: Annotated[
+        bool,
+        typer.Option(
+            "--overlay",
+            help="Also a secondary capture of each scan with the evidence for the class read, by the model's "
+            "own account. It proves nothing, and the picture says so. Takes seconds a scan.",
+        ),
+    ] = False,
     send: Annotated[
         str | None,
         typer.Option("--send", help="Also store the DICOM results in this archive (see `workbench pacs`)."),
@@ -34,7 +42,8 @@ def results(
     """Read DICOM scans and write the results in the form that hospital systems take.
 
     For each scan a structured report (0001-report.dcm: TID 1500, unverified, in the study of the images) and
-    a FHIR DiagnosticReport (0001-report.json). They carry the patient's identifiers, as the images do: keep
+    a FHIR DiagnosticReport (0001-report.json); with --overlay also a picture (0001-overlay.dcm: secondary
+    capture), of a volume in its middle slice. They carry the patient's identifiers, as the images do: keep
     them as carefully. Nothing is sent without --send, and everything says that it is for research.
 
     Exit code 1: nothing could be read. 3: the archive did not take everything.
@@ -42,7 +51,7 @@ def results(
     Examples:
 
         workbench results my_condition.safetensors study/ --out results/
-        workbench results my_condition.safetensors study/ --out results/ --send main
+        workbench results my_condition.safetensors study/ --out results/ --overlay --send main
     """
     from workbench.adaptation.model import load_model
     from workbench.cli_output import bar, listed
@@ -56,9 +65,15 @@ def results(
     # An archive that is not configured is said before the work is done.
     archive = open_archive(send) if send else None
     adapted = load_model(model, weights)
+    maps = None
+    if overlay:
+        # Imported here: captum takes a while, and not every reading wants it.
+        from workbench.results.evidence import evidence_maps
+
+        maps = evidence_maps(adapted.classifier)
     make_private("results", out)
     with bar("Reading scans", errors) as progress:
-        found = list(write_results(adapted, sha256_of(model), scans, out, progress=progress))
+        found = list(write_results(adapted, sha256_of(model), scans, out, maps, progress))
     listed([one.refusal for one in found if one.refusal], errors)
     made = [one for one in found if one.statement is not None]
     for one in made:

@@ -7,9 +7,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from pydicom.dataset import Dataset
 
+from tests.helpers import striped_cohort
+from tests.imaging.makers import ct, save
 from tests.pacs.conftest import archives, described, made_series, orthanc, receiver_port  # noqa: F401
 from workbench.learners.files import ClassifierRecord
 from workbench.learners.reading import CaseReading
@@ -27,6 +31,21 @@ RECORD = ClassifierRecord(
     modality="CT",
 )
 MODEL = "c" * 64
+
+
+def hounsfield(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+    """A picture of a striped cohort, ``(rows, columns, channels)``, as one slice in HU."""
+    return image[..., 0].astype(np.int16) * 4 - 500
+
+
+def labelled_slices(folder: Path, patients: int) -> Path:
+    """Class folders of CT slices with a stripe whose height tells the class."""
+    cohort = striped_cohort(way=2, patients=patients)
+    for row, (image, label) in enumerate(zip(cohort.images, cohort.labels, strict=True)):
+        slice_ = ct(hounsfield(image), position=None)
+        slice_.PatientID = f"support-{row}"
+        save(slice_, folder / cohort.classes[label] / f"{row}.dcm")
+    return folder
 
 
 @pytest.fixture

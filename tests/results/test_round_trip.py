@@ -15,10 +15,9 @@ import pytest
 from pydicom import dcmread
 from typer.testing import CliRunner, Result
 
-from tests.helpers import striped_cohort
-from tests.imaging.makers import ct, save
 from tests.pacs.conftest import PATIENT, made_series
 from tests.pacs.orthanc import PASSWORD, TITLE, USER, Orthanc, free_port
+from tests.results.conftest import labelled_slices
 from tests.userfiles import weights_file
 from workbench.adaptation.model import load_model
 from workbench.cli import app
@@ -45,13 +44,9 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def model(tmp_path: Path, weights: Path) -> Path:
     """Adapted to CT slices with a stripe whose height tells the class."""
-    cohort = striped_cohort(way=2, patients=4)
-    for row, (image, label) in enumerate(zip(cohort.images, cohort.labels, strict=True)):
-        slice_ = ct(image[..., 0].astype(np.int16) * 4 - 500, position=None)
-        slice_.PatientID = f"support-{row}"
-        save(slice_, tmp_path / "support" / cohort.classes[label] / f"{row}.dcm")
+    support = labelled_slices(tmp_path / "support", patients=4)
     path = tmp_path / "model.safetensors"
-    done = run("adapt", str(tmp_path / "support"), "--out", str(path), "--no-estimate")
+    done = run("adapt", str(support), "--out", str(path), "--no-estimate")
     assert done.exit_code == 0, done.output
     return path
 
@@ -170,6 +165,22 @@ def test_an_overlay_is_written_where_a_map_is_made(model: Path, weights: Path, t
     (result,) = write_results(adapted, "c" * 64, [tmp_path / "series"], tmp_path / "out", everywhere)
     assert [path.name for path in result.dicom] == ["0001-report.dcm", "0001-overlay.dcm"]
     assert dcmread(result.dicom[1]).PatientID == PATIENT
+
+
+def test_a_map_that_fails_leaves_no_file_under_its_number(model: Path, weights: Path, tmp_path: Path) -> None:
+    for number in ("81", "82"):
+        made_series(tmp_path / "both" / number, study=number)
+    (tmp_path / "out").mkdir()
+    asked = iter((2.0, 1.0))
+
+    def first_too_large(scan: Scan, row: int) -> np.ndarray:
+        return np.full(scan.pixels.shape[1:3], next(asked))
+
+    adapted = load_model(model, weights)
+    refused, made = write_results(adapted, "c" * 64, [tmp_path / "both"], tmp_path / "out", first_too_large)
+    assert refused.refusal is not None
+    assert [path.name for path in made.dicom] == ["0001-report.dcm", "0001-overlay.dcm"]
+    assert len(os.listdir(tmp_path / "out")) == 3
 
 
 def test_another_modality_and_an_unknown_archive_are_refused(model: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from workbench.results.structured_report import structured_report
 
 
 def surrounded(statement: Statement) -> Statement:
-    """Everything that a reading may carry one day."""
+    """Everything that a reading may carry."""
     return replace(
         statement,
         likelihoods=(Likelihood("benign", 0.25, 0.1, 0.4), Likelihood("bösartig", 0.75, 0.6, 0.9)),

@@ -78,8 +78,9 @@ def saliency(
         method: one of `OFFERED`; `image_saliency` measures the others.
 
     Raises:
-        SupportError: there is no such class, or the method is not offered.
+        SupportError: there is no such class, the method is not offered, or see `check_explainable`.
     """
+    check_explainable(classifier)
     if not 0 <= class_index < len(classifier.classes):
         raise SupportError(f"There is no class {class_index}; there are {len(classifier.classes)}.")
     if method not in OFFERED:
@@ -93,6 +94,19 @@ def saliency(
     return SaliencyMap(
         _in_scan_grid(values, rows, columns), classifier.classes[class_index], method, len(scan.pixels) // 2
     )
+
+
+def check_explainable(classifier: Classifier) -> None:
+    """Refuse classifiers that have no map of a single slice.
+
+    Raises:
+        SupportError: it reads several slices of a volume together.
+    """
+    if classifier.learner.recipe.dims != 2:
+        raise SupportError(
+            "Where the evidence lies cannot be shown for a model that reads several slices of a volume "
+            "together. Adapt weights that read single images, without pooled slices, or leave maps out."
+        )
 
 
 def image_saliency(classifier: Classifier, image: Tensor, class_index: int, method: SaliencyMethod) -> Tensor:

@@ -126,7 +126,9 @@ def draw(
     share = (_STRENGTH * heat)[..., None]
     blended = ((1.0 - share) * grey + share * colour).round().astype(np.uint8)
     best = max(statement.likelihoods, key=lambda one: one.probability)
-    above = ("RESEARCH - NOT FOR DIAGNOSTIC USE", f"Reading: {best.words}")
+    count = len(scan.pixels)
+    which = f", slice {(count // 2 if slice_index is None else slice_index) + 1} of {count}"
+    above = ("RESEARCH - NOT FOR DIAGNOSTIC USE", f"Reading: {best.words}{which if count > 1 else ''}")
     return _captioned(blended, above, _PROOF)
 
 

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from workbench.learners.appraisal import Familiarity
 from workbench.learners.files import ClassifierRecord
 from workbench.learners.reading import CaseReading
 
 NOTICE = "For research use. Not for diagnostic use. Not verified by a physician."
 _PARTIAL_FINDINGS = frozenset({"middle-slice", "first-volume", "first-page", "slice-gap"})
 """Findings after which the model has not seen all of what was read."""
+_NO_SET = "No set of plausible classes is promised: no labelled patient was left out to test it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +90,11 @@ class Statement:
         likelihoods: one for each class.
         label: the most probable class.
         calibrated: whether the probabilities are calibrated.
-        plausible: classes of the prediction set, None where the reading has none.
+        plausible: classes of the prediction set, None where the reading has none or promises none.
         promise: how often such sets hold the truth, or empty.
         unlike: whether the scan resembles no labelled scan; None where the reading does not say.
-        remarks: findings of the scan and its way to the model, in words.
+        remarks: what else to know, in words: a stated prevalence, that no set is promised, findings of the
+            scan and its way to the model.
         partial: whether the model saw only a part of the images.
         algorithm: see there.
     """
@@ -141,13 +145,39 @@ def statement_of(reading: CaseReading, record: ClassifierRecord, model_sha256: s
         shots=tuple(zip(record.classes, record.shots, strict=True)),
         choice=record.choice,
     )
+    promised = reading.set if reading.set is not None and reading.set.promise.given > 0 else None
     return Statement(
         likelihoods=tuple(map(Likelihood, reading.classes, reading.probabilities)),
         label=reading.label,
         algorithm=algorithm,
-        remarks=tuple(dict.fromkeys(finding.message for finding in reading.findings)),
+        calibrated=reading.calibrated,
+        plausible=promised.classes if promised is not None else None,
+        promise=promised.promise.statement if promised is not None else "",
+        unlike=_unlike(reading.familiarity),
+        remarks=(
+            *_prevalence(reading),
+            *((_NO_SET,) if reading.set is not None and promised is None else ()),
+            *dict.fromkeys(finding.message for finding in reading.findings),
+        ),
         partial=any(finding.code in _PARTIAL_FINDINGS for finding in reading.findings),
     )
+
+
+def _unlike(familiarity: Familiarity | None) -> bool | None:
+    """None also where too few labelled scans tell what is usual: that is not a No."""
+    if familiarity is None or math.isnan(familiarity.usual):
+        return None
+    return familiarity.unlike
+
+
+def _prevalence(reading: CaseReading) -> tuple[str, ...]:
+    """That the probabilities follow a stated prevalence, where they do."""
+    if reading.prevalence is None:
+        return ()
+    shares = ", ".join(
+        f"{name} {share:.3g}" for name, share in zip(reading.classes, reading.prevalence, strict=True)
+    )
+    return (f"The probabilities follow a stated prevalence: {shares}.",)
 
 
 def _version() -> str:

@@ -26,7 +26,7 @@ from workbench.results.statement import Statement, statement_of
 from workbench.results.structured_report import structured_report
 
 Saliency = Callable[[Scan, int], npt.NDArray[np.floating]]
-"""From a scan and the row of a class to its map, see `overlay_capture`."""
+"""From a scan and the row of a class to its map, see `overlay_capture`; one is in `evidence`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +96,14 @@ def _write(
     reading = model.classifier.predict([sourced.scan])[0]
     statement = statement_of(reading, model.record, model_sha256)
     report = structured_report(statement, sourced.headers)
-    written = [_save(report, stem.with_name(f"{stem.name}-report.dcm"))]
+    objects = {f"{stem.name}-report.dcm": report}
     if saliency is not None:
         found = saliency(sourced.scan, reading.classes.index(reading.label))
-        overlay = overlay_capture(found, sourced.scan, sourced.headers, statement)
-        written.append(_save(overlay, stem.with_name(f"{stem.name}-overlay.dcm")))
-    fhir = stem.with_name(f"{stem.name}-report.json")
+        objects[f"{stem.name}-overlay.dcm"] = overlay_capture(found, sourced.scan, sourced.headers, statement)
     text = json.dumps(diagnostic_report(statement, sourced.headers, report), indent=2, ensure_ascii=False)
+    # Nothing is written before everything is made: a scan that fails leaves no file under its number.
+    written = [_save(made, stem.with_name(name)) for name, made in objects.items()]
+    fhir = stem.with_name(f"{stem.name}-report.json")
     with os.fdopen(_private(fhir), "w", encoding="utf-8") as stream:
         stream.write(text + "\n")
     return Result(sourced.name, statement, tuple(written), fhir)
