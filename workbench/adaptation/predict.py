@@ -18,6 +18,7 @@ from workbench.errors import ScanRefused
 from workbench.imaging.options import DEFAULTS, ReadOptions
 from workbench.imaging.region import Region
 from workbench.imaging.scan import Scan
+from workbench.learners.files import ClassifierRecord
 from workbench.learners.reading import CaseReading
 
 Seen = Callable[[int, Scan, CaseReading], None]
@@ -72,15 +73,33 @@ def read_cases(
     waiting: list[tuple[str, Scan | ScanRefused]] = []
     done = 0
     for name, outcome in iter_scans(paths, progress, options):
-        refusal = other_modality(model.record, outcome, name) if isinstance(outcome, Scan) else None
-        if refusal is None and isinstance(outcome, Scan):
-            outcome = marked(model.record, against_condition(model.record, outcome), name, region)
-        waiting.append((name, refusal or outcome))
+        if isinstance(outcome, Scan):
+            outcome = beside_condition(model.record, outcome, name, region)
+        waiting.append((name, outcome))
         held = sum(scan.pixels.nbytes for _, scan in waiting if isinstance(scan, Scan))
         if len(waiting) == _AT_ONCE or held > _BYTES:
             yield from _read(model, waiting, done, watch, seen)
             done, waiting = done + len(waiting), []
     yield from _read(model, waiting, done, watch, seen)
+
+
+def beside_condition(
+    record: ClassifierRecord, scan: Scan, name: str, region: Region | None = None
+) -> Scan | ScanRefused:
+    """A new scan as the model of a condition is to read it, or why it may not.
+
+    Args:
+        record: of the model.
+        scan: as read from its file.
+        name: what to call it in a refusal.
+        region: to be marked on it; None for none.
+
+    Returns:
+        the scan, marked, with findings where it differs from the condition (body part, region); a refusal
+        where its modality is another or the region does not fit.
+    """
+    refusal = other_modality(record, scan, name)
+    return refusal or marked(record, against_condition(record, scan), name, region)
 
 
 def watch_of(model: AdaptedModel) -> DriftWatch | None:

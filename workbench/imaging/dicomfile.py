@@ -324,7 +324,7 @@ def _check_codec(dataset: FileDataset, source: str) -> None:
                 source, f"It is a video ({syntax.name}).", "Export its frames as a multi-frame image."
             ) from error
         # Named only where it is the standard's: a header may say anything.
-        named = f" ({syntax.name})" if syntax.startswith("1.2.840.10008.") else ""
+        named = f" ({syntax.name})" if syntax.startswith("1.2.840.10008.") and syntax.is_valid else ""
         raise ScanRefused(
             source,
             f"Its transfer syntax{named} is not known here.",

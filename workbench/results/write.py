@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from workbench.adaptation.model import AdaptedModel, other_modality
+from workbench.adaptation.model import AdaptedModel
+from workbench.adaptation.predict import beside_condition
 from workbench.errors import ScanRefused
 from workbench.imaging.dicomfile import quiet
 from workbench.imaging.scan import Scan
@@ -74,9 +75,11 @@ def write_results(
         if isinstance(found, ScanRefused):
             yield Result(found.source, None, refusal=found)
             continue
-        if refusal := other_modality(model.record, found.scan, found.name):
-            yield Result(found.name, None, refusal=refusal)
+        scan = beside_condition(model.record, found.scan, found.name)
+        if isinstance(scan, ScanRefused):
+            yield Result(found.name, None, refusal=scan)
             continue
+        found = replace(found, scan=scan)
         try:
             # The library's warnings quote patients' names.
             with quiet():
