@@ -55,18 +55,26 @@ class ViTTokens(Backbone):
         return tokens.mean(dim=1)
 
 
-def resnet(spec: BackboneSpec, layers: list[int]) -> tuple[ResNet, list[int]]:
+def resnet(
+    spec: BackboneSpec, layers: list[int], spatial_dims: int = 2, default_width: int = 64
+) -> tuple[ResNet, list[int]]:
     """MONAI's ResNet without its classification layer, and the channels of its four stages.
 
-    A stride-2 stem without max pooling leaves a 4x4 map of a 64 px input after the last stage.
+    A stride-2 stem without max pooling leaves a map of a 16th of the input's side after the last stage.
+
+    Args:
+        spec: channels and normaliser; a width of 0 stands for the default.
+        layers: blocks of each stage.
+        spatial_dims: 2 for images, 3 for volumes.
+        default_width: channels of the first stage where the spec names none.
     """
-    width = spec.width or 64
+    width = spec.width or default_width
     planes = [width, 2 * width, 4 * width, 8 * width]
     network = ResNet(
         "basic",
         layers,
         planes,
-        spatial_dims=2,
+        spatial_dims=spatial_dims,
         n_input_channels=spec.channels,
         conv1_t_size=5,
         conv1_t_stride=2,

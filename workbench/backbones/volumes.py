@@ -12,7 +12,7 @@ from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workbench.backbones.monai_nets import last_width, norm_of
+from workbench.backbones.monai_nets import last_width, norm_of, resnet
 from workbench.backbones.registry import register
 from workbench.backbones.spec import Backbone, BackboneSpec
 
@@ -51,26 +51,8 @@ class RawVoxels(Backbone):
 
 
 def resnet3d(spec: BackboneSpec, layers: list[int]) -> tuple[ResNet, list[int]]:
-    """MONAI's ResNet for volumes without its classification layer, and the channels of its four stages.
-
-    A stride-2 stem without max pooling leaves a 2x2x2 map of 32 voxels' side after the last stage.
-    """
-    width = spec.width or 16
-    planes = [width, 2 * width, 4 * width, 8 * width]
-    network = ResNet(
-        "basic",
-        layers,
-        planes,
-        spatial_dims=3,
-        n_input_channels=spec.channels,
-        conv1_t_size=5,
-        conv1_t_stride=2,
-        no_max_pool=True,
-        feed_forward=False,
-        bias_downsample=False,
-        norm=norm_of(spec),
-    )
-    return network, planes
+    """`resnet` for volumes, narrower by default: a cube of 32 ends in a map of 2x2x2."""
+    return resnet(spec, layers, spatial_dims=3, default_width=16)
 
 
 def _pooled(spec: BackboneSpec, layers: list[int]) -> Backbone:

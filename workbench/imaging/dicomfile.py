@@ -12,6 +12,7 @@ import logging
 import threading
 import warnings
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -88,6 +89,15 @@ class DicomFile:
     def noting(self, finding: Finding) -> DicomFile:
         """The same file with a further finding."""
         return replace(self, findings=(*self.findings, finding))
+
+
+def interpret(file: DicomFile) -> None:
+    """Interpret every element, as iterating does; until then an element is what stands in the file.
+
+    Raises:
+        Exception: whatever pydicom raises of a damaged element; see `refusing`.
+    """
+    deque(file.dataset, maxlen=0)
 
 
 def syntax_name(syntax: UID) -> str:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from workbench.imaging.archive import is_clutter, unpacked
 from workbench.imaging.decoding import open_decoded, open_header, read_file
 from workbench.imaging.dicom import scan_of
 from workbench.imaging.dicomdir import referenced_files
-from workbench.imaging.dicomfile import DicomFile, quiet, refusing
+from workbench.imaging.dicomfile import DicomFile, interpret, quiet, refusing
 from workbench.imaging.foreign import refuse_foreign
 from workbench.imaging.held import Held
 from workbench.imaging.limits import LIMITS
@@ -347,13 +345,17 @@ def _grouped(files: list[DicomFile], options: ReadOptions) -> tuple[list[Group],
     tried that fail alone, then those of which any element cannot be interpreted.
     """
     refused: list[ScanRefused] = []
-    for check in (None, partial(group_series, options=options), _interpret):
+    checks: tuple[Callable[[DicomFile], object], ...] = (
+        lambda _: None,
+        lambda file: group_series([file], options),
+        interpret,
+    )
+    for check in checks:
         sound: list[DicomFile] = []
         for file in files:
             try:
                 with refusing(file.source):
-                    if check is not None:
-                        check([file])
+                    check(file)
                 sound.append(file)
             except ScanRefused as error:
                 refused.append(error)
@@ -365,12 +367,6 @@ def _grouped(files: list[DicomFile], options: ReadOptions) -> tuple[list[Group],
             files = sound
     reason, fix = "Its header contradicts those of the files beside it.", "Give it alone."
     return [], [*refused, *(ScanRefused(file.source, reason, fix) for file in files)]
-
-
-def _interpret(files: Sequence[DicomFile]) -> None:
-    """Interpret every element, as iterating does."""
-    for file in files:
-        deque(file.dataset, maxlen=0)
 
 
 def _group_name(group: Group, first: str, archive: str) -> str:

@@ -8,7 +8,7 @@ becomes a finding or a refusal; nothing is averaged, and resampled only where a 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,7 +27,7 @@ from workbench.imaging.dicom import (
     placed,
     scan_of,
 )
-from workbench.imaging.dicomfile import DicomFile, refusing
+from workbench.imaging.dicomfile import DicomFile, interpret, refusing
 from workbench.imaging.frames import by_orientation, plane_of
 from workbench.imaging.geometry import Plane
 from workbench.imaging.limits import check_values
@@ -103,13 +103,13 @@ def _divided(members: list[Member], options: ReadOptions) -> tuple[list[list[Mem
 
 
 def _interpreted(members: list[Member]) -> tuple[list[Member], list[ScanRefused]]:
-    """Members all of whose elements can be interpreted, as iterating does, and refusals of the others."""
+    """Members all of whose elements can be interpreted, and refusals of the others."""
     sound: list[Member] = []
     damaged: list[ScanRefused] = []
     for file, plane in members:
         try:
             with refusing(file.source):
-                deque(file.dataset, maxlen=0)
+                interpret(file)
             sound.append((file, plane))
         except ScanRefused as error:
             damaged.append(error)
