@@ -88,3 +88,27 @@ class PacsError(WorkbenchError):
 
     def __reduce__(self) -> tuple[type[PacsError], tuple[str, str, str]]:
         return (type(self), (self.archive, self.reason, self.fix))
+
+
+class StoreError(WorkbenchError):
+    """The data directory or its database cannot be opened, is of another version, or is damaged."""
+
+
+class NotFound(WorkbenchError):
+    """There is no such thing, or not for whoever asks; the two are never told apart."""
+
+
+class NotAllowed(WorkbenchError):
+    """Whoever asks may look at this but not do that."""
+
+
+class StaleEdit(WorkbenchError):
+    """Somebody else edited the same thing meanwhile; nothing was changed. The message says to look again."""
+
+
+class QuotaExceeded(WorkbenchError):
+    """The upload would pass what one request, one person or the site may hold."""
+
+
+class SignInError(WorkbenchError):
+    """Name or password is wrong, the account is closed, or there were too many attempts."""
