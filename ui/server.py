@@ -15,7 +15,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui.session import Session, Sessions
+from ui.former.session import Session, Sessions
 
 UPLOAD = "/gradio_api/upload"
 _PAGES = frozenset({"/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/health"})
