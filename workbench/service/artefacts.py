@@ -79,6 +79,17 @@ def of_condition(
         return tuple(_info(row, size) for row, size in rows)
 
 
+def with_jobs(session: Session, condition_id: str, kind: str) -> list[tuple[str, ArtefactInfo]]:
+    """The files of one kind with the jobs that made them, by name; the caller has checked access."""
+    rows = session.execute(
+        select(Artefact, Blob.size)
+        .join(Blob, Blob.sha256 == Artefact.blob)
+        .where(Artefact.condition_id == condition_id, Artefact.kind == kind, Artefact.job_id.is_not(None))
+        .order_by(Artefact.name)
+    ).all()
+    return [(row.job_id or "", _info(row, size)) for row, size in rows]
+
+
 def taken(store: Store, actor: Actor, artefact_id: str) -> tuple[ArtefactInfo, Path]:
     """What a file is and where its content lies, for somebody who takes it away; recorded in the trail.
 

@@ -8,18 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from workbench.imaging.scan import Finding
 from workbench.service.access import held_level
-from workbench.service.kinds import Actor, AdaptResult, Level, ShownReading
+from workbench.service.kinds import Actor, Level, ShownReading
+from workbench.service.serial import loaded
 from workbench.store.schema import Condition, Opinion, ReadingRow, ScanRow, Version
-
-RESULT = TypeAdapter(AdaptResult)
-_READING = TypeAdapter(ShownReading)
-_FINDINGS = TypeAdapter(tuple[Finding, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +69,6 @@ class ListedCase:
         return tuple(latest.values())
 
 
-def active_version(session: Session, condition_id: str) -> Version | None:
-    """The version that reads new cases, or None."""
-    query = select(Version).where(Version.condition_id == condition_id, Version.active)
-    return session.scalar(query.order_by(Version.number.desc()))
-
-
 def listed_cases(
     session: Session, actor: Actor, condition: Condition, version: Version | None
 ) -> tuple[ListedCase, ...]:
@@ -101,7 +91,7 @@ def listed_cases(
     found = []
     for scan in scans:
         reading = readings.get(scan.id)
-        own = _FINDINGS.validate_python(scan.findings)
+        own = tuple(loaded(Finding, one) for one in scan.findings)
         known = (*own, *(reading.badges if reading is not None else ()))
         found.append(
             ListedCase(
@@ -121,7 +111,7 @@ def _readings(session: Session, version: Version) -> dict[str, ShownReading]:
     rows = session.execute(
         select(ReadingRow.scan_id, ReadingRow.reading).where(ReadingRow.version_id == version.id)
     )
-    return {scan: _READING.validate_python(reading) for scan, reading in rows}
+    return {scan: loaded(ShownReading, reading) for scan, reading in rows}
 
 
 def _opinions(session: Session, actor: Actor, condition: Condition) -> defaultdict[str, list[Said]]:

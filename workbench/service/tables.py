@@ -14,8 +14,10 @@ from sqlalchemy.orm import Session
 
 from workbench.evaluation.plaintext import NOTICE, csv_cell
 from workbench.service.access import level_of
-from workbench.service.caselist import RESULT, ListedCase, Said, active_version, listed_cases
-from workbench.service.kinds import Actor
+from workbench.service.caselist import ListedCase, Said, listed_cases
+from workbench.service.kinds import Actor, AdaptResult
+from workbench.service.overview import active_version
+from workbench.service.serial import loaded
 from workbench.store import audit
 from workbench.store.database import Store
 from workbench.store.schema import Condition, Version
@@ -59,7 +61,7 @@ def readings_json(store: Store, actor: Actor, condition_id: str) -> bytes:
     """
     with store.session() as session:
         condition, version, cases = _asked(session, actor, condition_id, "json")
-        result = RESULT.validate_python(version.result) if version is not None else None
+        result = loaded(AdaptResult, version.result) if version is not None else None
         value = {
             "notice": NOTICE,
             "condition": condition.title,
@@ -89,7 +91,7 @@ def _classes(condition: Condition, version: Version | None) -> list[str]:
     """As the version knows them; a class may have been renamed since."""
     if version is None:
         return [one.name for one in condition.classes]
-    return list(RESULT.validate_python(version.result).classes)
+    return list(loaded(AdaptResult, version.result).classes)
 
 
 def _reading(case: ListedCase, classes: int) -> list[str]:
