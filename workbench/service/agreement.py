@@ -58,9 +58,7 @@ def agreement(session: Session, actor: Actor, condition: Condition) -> Agreement
     return Agreement(readers, kappa, both, disputed, sentence)
 
 
-def kappa_of(
-    by_scan: Sequence[tuple[str, Mapping[str, int]]], way: int
-) -> tuple[Interval95 | None, str]:
+def kappa_of(by_scan: Sequence[tuple[str, Mapping[str, int]]], way: int) -> tuple[Interval95 | None, str]:
     """Kappa of all readers with its interval, and what to say of it.
 
     Args:
@@ -69,7 +67,10 @@ def kappa_of(
     """
     readers = sorted({reader for _, labels in by_scan for reader in labels})
     if len(readers) < 2:
-        return None, "One reader so far. Share the condition for a second one, who will be blind to the first."
+        return (
+            None,
+            "One reader so far. Share the condition for a second one, who will be blind to the first.",
+        )
     if len(readers) == 2:
         name = "Cohen’s kappa"
         shared = [(patient, labels) for patient, labels in by_scan if len(labels) == 2]
@@ -120,7 +121,7 @@ def fleiss(counts: Ratings) -> float:
 
 
 def _same_number(by_scan: Sequence[tuple[str, Mapping[str, int]]]) -> list[tuple[str, Mapping[str, int]]]:
-    """Scans labelled by m readers, for the largest m of which there are enough; the most of any m otherwise."""
+    """Scans labelled by m readers, for the largest m with enough of them; else by the most usual m."""
     often = Counter(len(labels) for _, labels in by_scan if len(labels) > 1)
     if not often:
         return []
@@ -147,7 +148,13 @@ def _interval(figure: Callable[[Ratings], float], patients: Sequence[str]) -> tu
 
 def _in_words(kappa: float) -> str:
     """After Landis and Koch, Biometrics 1977, table 2."""
-    for bound, word in ((0.0, "poor"), (0.2, "slight"), (0.4, "fair"), (0.6, "moderate"), (0.8, "substantial")):
+    for bound, word in (
+        (0.0, "poor"),
+        (0.2, "slight"),
+        (0.4, "fair"),
+        (0.6, "moderate"),
+        (0.8, "substantial"),
+    ):
         if kappa <= bound:
             return word
     return "almost perfect"

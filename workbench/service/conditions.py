@@ -73,7 +73,12 @@ def edit(store: Store, actor: Actor, condition_id: str, draft: Draft, revision: 
             _rename(session, condition, draft.classes)
             _describe(condition, draft)
             audit.record(
-                session, actor.user_id, "condition.edit", "condition", condition_id, {"revision": revision + 1}
+                session,
+                actor.user_id,
+                "condition.edit",
+                "condition",
+                condition_id,
+                {"revision": revision + 1},
             )
             session.flush()
             return overview(session, actor, condition)
@@ -172,12 +177,12 @@ def extend(store: Store, actor: Actor, condition_id: str, draft: Draft) -> Condi
         child = _created(session, actor, draft, parent.id)
         by_name = {one.name.casefold(): one.id for one in child.classes}
         moved = {
-            one.id: by_name[one.name.casefold()]
-            for one in parent.classes
-            if one.name.casefold() in by_name
+            one.id: by_name[one.name.casefold()] for one in parent.classes if one.name.casefold() in by_name
         }
         if not moved:
-            raise SupportError("None of its classes is one of the condition it extends. Keep at least one name.")
+            raise SupportError(
+                "None of its classes is one of the condition it extends. Keep at least one name."
+            )
         known = standings(session, parent.id)
         rows = session.scalars(
             select(ScanRow)
@@ -234,7 +239,9 @@ def _created(
     session: Session, actor: Actor, draft: Draft, parent: str | None = None, demo: bool = False
 ) -> Condition:
     if actor.role is Role.READER:
-        raise NotAllowed("Readers open what is shared with them. Ask an administrator for the role of editor.")
+        raise NotAllowed(
+            "Readers open what is shared with them. Ask an administrator for the role of editor."
+        )
     condition = Condition(id=new_id(), owner_id=actor.user_id, title=draft.title, parent_id=parent, demo=demo)
     condition.classes = [ConditionClass(name=name, position=k) for k, name in enumerate(draft.classes)]
     _describe(condition, draft)
@@ -271,14 +278,18 @@ def _rename(session: Session, condition: Condition, names: Sequence[str]) -> Non
             kept[index] = there or ConditionClass(name=name, position=index)
     for one in left:
         if session.scalar(select(Label.id).where(Label.class_id == one.id).limit(1)) is not None:
-            raise SupportError(f"Class {one.name!r} has labelled scans. Give them another label before it goes.")
+            raise SupportError(
+                f"Class {one.name!r} has labelled scans. Give them another label before it goes."
+            )
     ordered = [one for one in kept if one is not None]
     for index, (one, name) in enumerate(zip(ordered, names, strict=True)):
         one.name, one.position = name, index
     condition.classes = ordered
 
 
-def _copy(session: Session, actor: Actor, row: ScanRow, condition_id: str, number: int, class_id: str) -> None:
+def _copy(
+    session: Session, actor: Actor, row: ScanRow, condition_id: str, number: int, class_id: str
+) -> None:
     """A scan of another condition as one of this, labelled; the files are the same."""
     twin = ScanRow(id=new_id(), condition_id=condition_id, number=number, role="support")
     for name in (
@@ -297,4 +308,3 @@ def _user_named(session: Session, name: str) -> User:
     if found is None:
         raise NotFound("Nobody of that name may sign in here. Check the spelling.")
     return found
-

@@ -34,7 +34,9 @@ def checked(draft: Draft) -> Draft:
     if twice:
         raise SupportError(f"Two classes are called {twice[0]!r}. Give each its own name.")
     if not 0 < draft.miss_cost <= MAX_COST:
-        raise SupportError(f"The cost of a miss lies above 0 and up to {MAX_COST:g}, not at {draft.miss_cost:g}.")
+        raise SupportError(
+            f"The cost of a miss lies above 0 and up to {MAX_COST:g}, not at {draft.miss_cost:g}."
+        )
     return replace(
         draft,
         title=title,
@@ -51,7 +53,9 @@ def _shares(given: tuple[float, ...] | None, classes: tuple[str, ...]) -> tuple[
     if given is None:
         return None
     if len(given) != len(classes):
-        raise SupportError("The expected shares and the classes differ in number. Give every class a share, or none.")
+        raise SupportError(
+            "The expected shares and the classes differ in number. Give every class a share, or none."
+        )
     for name, share in zip(classes, given, strict=True):
         if not 0 < share < 1:
             raise SupportError(f"The expected share of {name!r} must lie between 0 and 1, not at {share:g}.")

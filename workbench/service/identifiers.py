@@ -12,11 +12,14 @@ MOST_FILES = 120
 """Files looked at; of more, evenly many of the whole."""
 _MOST_LINES = 14
 _KEPT = (
-    "Kept of a scan: its pixels, modality, body part, spacing and orientation, display window, class of maker, and "
-    "a keyed number in place of the patient's. Files themselves are removed once they are read; file names are not "
-    "stored."
+    "Kept of a scan: its pixels, modality, body part, spacing and orientation, display window, class of "
+    "maker, and a keyed number in place of the patient's. Files themselves are removed once they are read; "
+    "file names are not stored."
 )
-_PIXELS = "Text burned into the pixels stays in them: findings say where it was seen. Crop it before, if it names anybody."
+_PIXELS = (
+    "Text burned into the pixels stays in them; findings say on which scans it was seen. Crop it off before, "
+    "if it names anybody."
+)
 
 
 def summary(files: Sequence[SpooledFile]) -> tuple[str, ...]:
@@ -29,7 +32,10 @@ def summary(files: Sequence[SpooledFile]) -> tuple[str, ...]:
     lines = [f"{name}: in {count} of {total} files; {_fate(name)}" for name, count in counts.most_common()]
     if len(lines) > _MOST_LINES:
         more = len(lines) - _MOST_LINES
-        lines = [*lines[:_MOST_LINES], f"{more} further kinds of elements that may identify somebody; not kept"]
+        lines = [
+            *lines[:_MOST_LINES],
+            f"{more} further kinds of elements; not kept",
+        ]
     if step > 1:
         lines.insert(0, f"{len(chosen)} of {len(files)} files were looked at.")
     if not counts:

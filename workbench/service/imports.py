@@ -115,8 +115,8 @@ def take(
         room = _room(store, session, spool)
     if size is not None and size > room:
         raise QuotaExceeded(
-            "There is no room for these files. Remove scans or conditions that are no longer needed, or ask an "
-            "administrator for more."
+            "There is no room for these files. Remove scans or conditions that are no longer needed, or ask "
+            "an administrator for more."
         )
     return spool.take(name, source, room, LARGEST_FILE)
 
@@ -190,7 +190,8 @@ def batches(store: Store, actor: Actor, condition_id: str) -> tuple[Batch, ...]:
             .order_by(ScanRow.number)
         ).all()
         return tuple(
-            _batch(store, actor, row, tuple(scan for batch, scan in stored if batch == row.id)) for row in rows
+            _batch(store, actor, row, tuple(scan for batch, scan in stored if batch == row.id))
+            for row in rows
         )
 
 
@@ -272,4 +273,3 @@ def _batch(store: Store, actor: Actor, row: JobRow, scans: tuple[str, ...]) -> B
 
 def _named(names: tuple[str, ...], index: int) -> str:
     return names[index] if index < len(names) else f"file {index + 1}"
-

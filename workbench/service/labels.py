@@ -140,7 +140,9 @@ def agreement(store: Store, actor: Actor, condition_id: str) -> Agreement:
 
 def _check(session: Session, row: ScanRow, class_id: str | None) -> None:
     if row.role != "support":
-        raise SupportError(f"Scan {row.number} is not one to be labelled. Add it to the labelled scans first.")
+        raise SupportError(
+            f"Scan {row.number} is not one to be labelled. Add it to the labelled scans first."
+        )
     if class_id is not None:
         one = session.get(ConditionClass, class_id)
         if one is None or one.condition_id != row.condition_id:

@@ -124,7 +124,9 @@ def _classes(
         if one.counts_as is not None:
             scans[one.counts_as] += 1
             patients[one.counts_as].add(scan.patient)
-    return tuple(ClassInfo(one.id, one.name, scans[one.id], len(patients[one.id])) for one in condition.classes)
+    return tuple(
+        ClassInfo(one.id, one.name, scans[one.id], len(patients[one.id])) for one in condition.classes
+    )
 
 
 def _unread(
@@ -135,9 +137,7 @@ def _unread(
         return len(cases)
     count = select(func.count()).select_from(ReadingRow).join(ScanRow, ScanRow.id == ReadingRow.scan_id)
     read = session.scalar(
-        count.where(
-            ReadingRow.version_id == version.id, ScanRow.removed.is_(None), ScanRow.role == "case"
-        )
+        count.where(ReadingRow.version_id == version.id, ScanRow.removed.is_(None), ScanRow.role == "case")
     )
     foreign = sum(not same_modality(result.modality or "OT", scan.modality) for scan in cases)
     return max(0, len(cases) - foreign - (read or 0))

@@ -147,7 +147,7 @@ def _compact(pixels: npt.NDArray[np.float32]) -> tuple[Stored, int]:
     if np.isfinite(low) and np.isfinite(high) and abs(low) < _EXACT and high - low < 2**16:
         offset = int(np.floor(low))
         # From 0 where that costs nothing: most pictures are 8-bit levels as they stand.
-        offset = 0 if 0 <= low and high < 2**8 else offset
+        offset = 0 if low >= 0 and high < 2**8 else offset
         kind: type[np.uint8] | type[np.uint16] = np.uint8 if high - offset < 2**8 else np.uint16
         with np.errstate(invalid="ignore"):
             short = np.ascontiguousarray((pixels - np.float32(offset)).astype(kind))

@@ -15,7 +15,7 @@ def _adapter(kind: type[object]) -> TypeAdapter[object]:
     return TypeAdapter(kind)
 
 
-def dumped(value: object) -> Any:  # noqa: ANN401 - JSON
+def dumped(value: object) -> Any:
     """A dataclass (or a tuple of them) as JSON values; numbers that are none become null."""
     return _adapter(cast("type[object]", type(value))).dump_python(value, mode="json")
 

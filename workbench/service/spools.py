@@ -238,12 +238,12 @@ def _copied(source: Path | BinaryIO, draft: Path, room: int, largest: int) -> in
                 size += len(chunk)
                 if size > largest:
                     raise QuotaExceeded(
-                        f"A file is larger than {largest / 2**20:,.0f} MiB. Give fewer slices, or a smaller part."
+                        f"A file is larger than {largest / 2**20:,.0f} MiB. Give a smaller part of it."
                     )
                 if size > room:
                     raise QuotaExceeded(
-                        "There is no room for these files. Remove scans or conditions that are no longer needed, "
-                        "or ask an administrator for more."
+                        "There is no room for these files. Remove scans or conditions that are no longer "
+                        "needed, or ask an administrator for more."
                     )
                 target.write(chunk)
     finally:

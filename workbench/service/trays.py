@@ -1,4 +1,4 @@
-"""Scans of a condition for the screens: lists, previews, slices for the viewer; taking out and putting back."""
+"""Scans of a condition for the screens: lists, previews, slices for the viewer; taking out, putting back."""
 
 from __future__ import annotations
 
@@ -130,7 +130,9 @@ def restore(store: Store, actor: Actor, scan_ids: Sequence[str]) -> None:
                 continue
             there = copy_of(session, row.condition_id, row.role, row.copy)
             if there is not None:
-                raise SupportError(f"Scan {there.number} is an exact copy of scan {row.number}. Take that out first.")
+                raise SupportError(
+                    f"Scan {there.number} is an exact copy of scan {row.number}. Take that out first."
+                )
             row.removed = None
             audit.record(session, actor.user_id, "scan.restore", "scan", row.id)
 
@@ -233,4 +235,3 @@ def _twins(session: Session, condition_id: str) -> dict[tuple[str, str], int]:
 
 def _rows(session: Session, actor: Actor, scan_ids: Sequence[str]) -> list[ScanRow]:
     return [scan_of(session, actor, scan_id, Level.EDIT) for scan_id in scan_ids]
-
