@@ -49,13 +49,14 @@ class LockedCohort:
 
 
 def locked(session: Session, condition: Condition, version_id: str, batch: str) -> LockedCohort:
-    """The cohort of an import, or of the cases whose truth is labelled.
+    """The cohort of an import, or of the cases whose truth is known.
 
     Args:
         session: of the caller.
         condition: whose scans.
         version_id: that will read it.
-        batch: the import whose folders name the classes; empty for labelled cases.
+        batch: the import whose folders name the classes, all of them; empty for those cases that came in
+            folders called like a class.
 
     Raises:
         CohortError: there is none, or a folder is not called like a class.
@@ -71,14 +72,16 @@ def locked(session: Session, condition: Condition, version_id: str, batch: str) 
     truth = []
     for row in rows:
         labelled = names.get(known.get(row.id, NOTHING).counts_as or "")
-        label = labelled or (_of_folder(row, tuple(names.values())) if batch else None)
-        if label is not None:
+        label = labelled or _of_folder(row, tuple(names.values()))
+        if label:
             truth.append((row, label))
+        elif batch:
+            raise CohortError(_unknown(row, tuple(names.values())))
     if not truth:
         raise CohortError(
             "The cohort is empty: none of its scans could be read. Import others."
             if batch
-            else "No case has a true class yet. Label cases, or import a cohort in class folders."
+            else "Of no case the true class is known. Import a cohort in folders called like the classes."
         )
     listed = sorted([row.identity, label] for row, label in truth)
     digest = hashlib.sha256(json.dumps(listed, ensure_ascii=False).encode()).hexdigest()
@@ -112,12 +115,14 @@ def labelled_scans(store: Store, cohort: LockedCohort) -> Iterator[Labelled]:
 
 
 def _of_folder(row: ScanRow, classes: tuple[str, ...]) -> str:
-    """The class that a scan's folder names."""
-    for name in classes:
-        if row.hint.strip().casefold() == name.casefold():
-            return name
+    """The class that a scan's folder names, or empty."""
+    folder = row.hint.strip().casefold()
+    return next((name for name in classes if name.casefold() == folder), "")
+
+
+def _unknown(row: ScanRow, classes: tuple[str, ...]) -> str:
     where = f"lies in a folder called {row.hint!r}" if row.hint else "lies in no class folder"
-    raise CohortError(
+    return (
         f"scan {row.number} {where}; a cohort's folders are called like the classes "
         f"({', '.join(classes)}). Rename the folders and import the cohort again."
     )

@@ -61,8 +61,8 @@ def start(store: Store, actor: Actor, condition_id: str, batch: str = "") -> Job
 
     Args:
         store, actor, condition_id: whose.
-        batch: import (role ``cohort``) whose folders name the classes; empty for the condition's cases whose
-            true class is labelled.
+        batch: import (role ``cohort``) whose folders name the classes; empty for those of the condition's
+            cases that came in folders called like a class.
 
     Raises:
         CohortError: nothing has been adapted yet, there is no such cohort, or its classes are others.
