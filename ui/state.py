@@ -1,4 +1,4 @@
-"""What one tab of a browser looks at. Everything of value is in the store; this may be forgotten at any time."""
+"""What one tab of a browser looks at. All of value is in the store; this may be forgotten at any time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What frames every screen: research-use banner, header with the person's menu, rail of screens, notices, keys."""
+"""What frames every screen: research-use banner, header with the person's menu, rail, notices, keys."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def top(at: At, login: bool) -> str:
         '<button type="button" class="wb-brand" data-action="go" data-value="worklist" '
         'aria-label="Few-shot diagnosis workbench: to the worklist">'
         '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="9.2"/>'
-        '<path d="M12 2.8v4M12 17.2v4M2.8 12h4M17.2 12h4"/><circle cx="12" cy="12" r="2.4" class="wb-dot"/></svg>'
+        '<path d="M12 2.8v4M12 17.2v4M2.8 12h4M17.2 12h4"/>'
+        '<circle cx="12" cy="12" r="2.4" class="wb-dot"/></svg>'
         "<span>Few-shot diagnosis <b>workbench</b></span></button>"
         f'<h1 class="wb-open">{_opened(at)}</h1>'
         f'<div class="wb-right">{_running(at)}'
@@ -103,9 +104,7 @@ def keys() -> str:
     """The dialog that lists the shortcuts."""
     groups = "".join(
         f"<section><h3>{esc(title)}</h3><dl>"
-        + "".join(
-            f"<div><dt>{_caps(key)}</dt><dd>{esc(what)}</dd></div>" for key, what in rows
-        )
+        + "".join(f"<div><dt>{_caps(key)}</dt><dd>{esc(what)}</dd></div>" for key, what in rows)
         + "</dl></section>"
         for title, rows in _KEYS
     )
@@ -142,6 +141,7 @@ def _running(at: At) -> str:
 
 def _menu(at: At, login: bool) -> str:
     actor = at.actor
+    who = esc(actor.reader or actor.name)
     initials = "".join(part[0] for part in (actor.reader or actor.name).split()[:2]).upper() or "?"
     out = (
         '<a class="wb-button wb-quiet" href="/sign-out" data-local="sign-out">Sign out</a>'
@@ -149,12 +149,12 @@ def _menu(at: At, login: bool) -> str:
         else '<p class="wb-aside">No sign-in: this page is served on this machine only.</p>'
     )
     return (
-        f'<details class="wb-menu" id="wb-menu"><summary aria-label="You: {esc(actor.reader or actor.name)}">'
+        f'<details class="wb-menu" id="wb-menu"><summary aria-label="You: {who}">'
         f'<span class="wb-initials" aria-hidden="true">{esc(initials)}</span></summary>'
-        f'<div class="wb-menu-body"><p><b>{esc(actor.reader or actor.name)}</b><small>{esc(actor.role.value)}</small></p>'
+        f'<div class="wb-menu-body"><p><b>{who}</b><small>{esc(actor.role.value)}</small></p>'
         '<form data-reader class="wb-field"><label for="wb-reader">Name on your labels</label>'
-        f'<span class="wb-join"><input id="wb-reader" name="reader" value="{esc(actor.reader)}" maxlength="120" '
-        'autocomplete="off"><button class="wb-button wb-quiet">Set</button></span></form>'
+        f'<span class="wb-join"><input id="wb-reader" name="reader" value="{esc(actor.reader)}" '
+        'maxlength="120" autocomplete="off"><button class="wb-button wb-quiet">Set</button></span></form>'
         f"{out}</div></details>"
     )
 

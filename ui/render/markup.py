@@ -1,11 +1,13 @@
-"""The one place where text from files and people becomes HTML, and the small parts every screen is made of."""
+"""Where text from files and people becomes HTML, and the small parts every screen is made of."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from html import escape as _escape
 
+from ui.theme import ASSETS
 from workbench.imaging.scan import Finding, Severity
 from workbench.service.kinds import ClassInfo, JobInfo, Refusal
 
@@ -18,34 +20,11 @@ _SIGNS = {
 _SPOKEN = {"ok": "Fine", "info": "Note", "warning": "Warning", "refused": "Refused"}
 _STATES = {Severity.ERROR: "refused", Severity.WARNING: "warning", Severity.INFO: "info"}
 _WORST_FIRST = tuple(_STATES)
-_SYMBOLS = {
-    "worklist": '<path d="M4 6h16M4 12h16M4 18h10"/>',
-    "define": '<path d="M4 20l4-1L19.5 7.5a2.1 2.1 0 0 0-3-3L5 16z"/><path d="M14 7l3 3"/>',
-    "scans": '<rect x="4" y="7" width="13" height="13" rx="1.5"/><path d="M7.5 4H18.5A1.5 1.5 0 0 1 20 5.5V16.5"/>',
-    "label": '<path d="M4 4h8l8 8-8 8-8-8z"/><circle cx="8.3" cy="8.3" r="1.2"/>',
-    "adapt": '<path d="M4 18c4 0 5-12 9-12 3.5 0 3.5 5 7 5"/><circle cx="4" cy="18" r="1.4"/>'
-    '<circle cx="20" cy="11" r="1.4"/>',
-    "read": '<path d="M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12z"/><circle cx="12" cy="12" r="2.8"/>',
-    "evaluate": '<path d="M5 20V11M12 20V4M19 20v-6"/>',
-    "admin": '<circle cx="9" cy="8" r="3.2"/><path d="M3 20c0-3.6 2.7-6 6-6s6 2.4 6 6"/>'
-    '<path d="M16 5.2a3.2 3.2 0 0 1 0 5.6M18 14.6c1.9 1 3 2.9 3 5.4"/>',
-    "plus": '<path d="M12 5v14M5 12h14"/>',
-    "folder": '<path d="M3 6.5A1.5 1.5 0 0 1 4.5 5H9l2 2.5h8.5A1.5 1.5 0 0 1 21 9v8.5a1.5 1.5 0 0 1-1.5 1.5h-15A1.5 1.5 0 0 1 3 17.5z"/>',
-    "file": '<path d="M6 3h8l5 5v13H6z"/><path d="M14 3v5h5"/>',
-    "server": '<rect x="4" y="4" width="16" height="6.5" rx="1.5"/><rect x="4" y="13.5" width="16" height="6.5" rx="1.5"/><path d="M7.5 7.2h.1M7.5 16.8h.1"/>',
-    "bin": '<path d="M5 7h14M10 4h4M7 7l.8 13h8.4L17 7"/>',
-    "undo": '<path d="M9 7L4.5 11.5 9 16"/><path d="M5 11.5h9a5 5 0 0 1 0 10h-2"/>',
-    "sun": '<circle cx="12" cy="12" r="4"/><path d="M12 2.5v2M12 19.5v2M2.5 12h2M19.5 12h2M5.3 5.3l1.4 1.4M17.3 17.3l1.4 1.4M5.3 18.7l1.4-1.4M17.3 6.7l1.4-1.4"/>',
-    "keys": '<rect x="2.5" y="6" width="19" height="12" rx="2"/><path d="M6 10h.1M10 10h.1M14 10h.1M18 10h.1M7.5 14h9"/>',
-    "person": '<circle cx="12" cy="8" r="3.6"/><path d="M5 20.5c0-4 3.1-6.5 7-6.5s7 2.5 7 6.5"/>',
-    "play": '<path d="M8 5.5v13l10.5-6.5z"/>',
-    "shield": '<path d="M12 3l7.5 3v5.5c0 4.6-3.1 7.9-7.5 9.5-4.4-1.6-7.5-4.9-7.5-9.5V6z"/><path d="M8.8 12l2.3 2.3 4.3-4.6"/>',
-    "users": '<circle cx="9" cy="8.5" r="3"/><path d="M3.5 19.5c0-3.3 2.4-5.5 5.5-5.5s5.5 2.2 5.5 5.5"/><path d="M15.5 6a3 3 0 0 1 0 5.5M17 14.4c2.1.7 3.5 2.6 3.5 5.1"/>',
-    "next": '<path d="M9 5.5l6.5 6.5L9 18.5"/>',
-    "split": '<rect x="3.5" y="5" width="17" height="14" rx="1.5"/><path d="M12 5v14"/>',
-    "search": '<circle cx="10.5" cy="10.5" r="6"/><path d="M15 15l5 5"/>',
-    "star": '<path d="M12 4l2.4 5 5.6.7-4.1 3.8 1.1 5.5-5-2.8-5 2.8 1.1-5.5L4 9.7 9.6 9z"/>',
-}
+_UNITS = ((3600.0, 60.0, "minute"), (86400.0, 3600.0, "hour"), (7 * 86400.0, 86400.0, "day"))
+_DRAWN = re.findall(
+    r'<g id="(\w+)">(.*?)</g>', (ASSETS / "symbols.svg").read_text(encoding="utf-8"), re.DOTALL
+)
+_SYMBOLS: dict[str, str] = {str(name): str(drawing) for name, drawing in _DRAWN}
 
 
 def esc(text: object) -> str:
@@ -149,7 +128,11 @@ def plural(count: int, noun: str) -> str:
 def ago(then: float, now: float | None = None) -> str:
     """How long ago, as people say it."""
     seconds = max((time.time() if now is None else now) - then, 0.0)
-    for most, unit, name in ((3600.0, 60.0, "minute"), (86400.0, 3600.0, "hour"), (7 * 86400.0, 86400.0, "day")):
+    for most, unit, name in (
+        (3600.0, 60.0, "minute"),
+        (86400.0, 3600.0, "hour"),
+        (7 * 86400.0, 86400.0, "day"),
+    ):
         if seconds < most:
             return "just now" if seconds < 60 else f"{plural(int(seconds // unit), name)} ago"
     return time.strftime("%d %b %Y", time.localtime(then)).lstrip("0")
@@ -189,7 +172,10 @@ def shares(classes: Iterable[ClassInfo]) -> str:
         f'<span title="{esc(one.name)}">{swatch(i)}{one.patients}</span>' for i, one in enumerate(listed)
     )
     bar = f'<span class="wb-sharebar">{parts}</span>' if total else '<span class="wb-sharebar"></span>'
-    return f'<span class="wb-shares" role="img" aria-label="{esc(said)}">{bar}<span class="wb-sharefigures">{figures}</span></span>'
+    return (
+        f'<span class="wb-shares" role="img" aria-label="{esc(said)}">{bar}'
+        f'<span class="wb-sharefigures">{figures}</span></span>'
+    )
 
 
 def heading(title: str, lead: str = "", tools: str = "") -> str:
@@ -201,7 +187,10 @@ def heading(title: str, lead: str = "", tools: str = "") -> str:
         tools: HTML.
     """
     said = f'<p class="wb-lead">{lead}</p>' if lead else ""
-    return f'<div class="wb-head"><div><h2>{esc(title)}</h2>{said}</div><div class="wb-tools">{tools}</div></div>'
+    return (
+        f'<div class="wb-head"><div><h2>{esc(title)}</h2>{said}</div>'
+        f'<div class="wb-tools">{tools}</div></div>'
+    )
 
 
 def _fix(fix: str) -> str:

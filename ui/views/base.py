@@ -10,6 +10,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from ui.state import Action, At
+from ui.theme import ASSETS
 
 Updates = Mapping[Block, object]
 """New values and properties by component, as Gradio takes them from a handler."""
@@ -17,33 +18,8 @@ Updates = Mapping[Block, object]
 Handler = Callable[[At, Action], Updates | None]
 """Does what was asked. Returns None to have the whole screen shown anew, or only what changes."""
 
-# Inside an HTML component these reach Python, with the fields of the form around them: a click on anything
-# with data-action; a change of a field with data-change; the sending of a form with data-submit; and a
-# `wb-action` event of the page's own scripts.
-ACTIONS_JS = """
-const fieldsOf = (form) => {
-  const fields = {};
-  if (form) for (const [name, value] of new FormData(form)) (fields[name] = fields[name] || []).push(String(value));
-  return fields;
-};
-const send = (action, value, form) => trigger('click', { action, value: value || '', fields: fieldsOf(form) });
-element.addEventListener('click', (event) => {
-  const found = event.target.closest('[data-action]');
-  if (!found || !element.contains(found) || found.disabled || found.ariaDisabled === 'true') return;
-  if (found.dataset.confirm && !window.confirm(found.dataset.confirm)) return;
-  send(found.dataset.action, found.dataset.value, found.closest('form'));
-});
-element.addEventListener('change', (event) => {
-  const found = event.target.closest('[data-change]');
-  if (found) send(found.dataset.change, found.value, found.closest('form'));
-});
-element.addEventListener('submit', (event) => {
-  event.preventDefault();
-  const form = event.target.closest('form[data-submit]');
-  if (form) send(form.dataset.submit, form.dataset.value, form);
-});
-element.addEventListener('wb-action', (event) => send(event.detail.action, event.detail.value, event.detail.form));
-"""
+ACTIONS_JS = (ASSETS / "actions.js").read_text(encoding="utf-8")
+"""Runs once for every component whose buttons and forms reach Python; says there which do."""
 
 
 def html(elem_id: str, value: str = "") -> gr.HTML:
@@ -85,7 +61,7 @@ class View(ABC):
 
     @abstractmethod
     def show(self, at: At) -> Updates:
-        """What the components show now. Called while something runs every second: ask the store for little."""
+        """What the components show now. While something runs, called every second."""
 
     @abstractmethod
     def wire(self, on: Wiring) -> None:
