@@ -86,7 +86,7 @@ def start(store: Store, actor: Actor, condition_id: str, batch: str = "") -> Job
         return info(session.get_one(JobRow, job_id))
 
 
-def evaluate(store: Store, claim: Claim, engine: Engine) -> None:
+def evaluate(engine: Engine, store: Store, claim: Claim) -> None:
     """Read the locked cohort once, from its first scan to its last, and keep the report.
 
     Raises:

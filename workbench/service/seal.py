@@ -35,7 +35,9 @@ from workbench.service.serial import dumped, loaded
 FORMAT = 1
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 KEY_FILE = "signing.key"
-_NAME = re.compile(r"(readme\.txt|plan\.json|readings\.json|model\.safetensors)|(support|cases)/\d{6}\.safetensors")
+_NAME = re.compile(
+    r"(readme\.txt|plan\.json|readings\.json|model\.safetensors)|(support|cases)/[0-9]{6}\.safetensors"
+)
 _MOST_MEMBERS = 100_000
 _MOST_BYTES = 64 * 2**30
 _MOST_MANIFEST = 32 * 2**20
@@ -96,6 +98,11 @@ def public_of(key: Ed25519PrivateKey) -> str:
     return key.public_key().public_bytes_raw().hex()
 
 
+def is_member(name: str) -> bool:
+    """Whether a bundle may have a member of that name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def write_sealed(path: Path, members: Iterable[tuple[str, bytes | Path]], key: Ed25519PrivateKey) -> None:
     """Write an archive.
 
@@ -107,7 +114,7 @@ def write_sealed(path: Path, members: Iterable[tuple[str, bytes | Path]], key: E
     records = []
     with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, content in members:
-            if _NAME.fullmatch(name) is None:
+            if not is_member(name):
                 raise ValueError(f"no member of a bundle is called {name!r}")
             sha, size = hashlib.sha256(), 0
             with (
@@ -170,7 +177,7 @@ def _checked_manifest(archive: zipfile.ZipFile) -> Manifest:
     if added or missing or len(set(signed)) != len(signed):
         odd = min(added | missing, default="a member")
         raise BundleError(f"{_told(odd)}: is missing, or was added after signing.")
-    if any(_NAME.fullmatch(name) is None for name in signed):
+    if not all(map(is_member, signed)):
         raise BundleError("The bundle names a file that no bundle has. It was not made by the workbench.")
     if sum(member.size for member in manifest.members) > _MOST_BYTES or any(
         member.size < 0 for member in manifest.members
