@@ -70,6 +70,10 @@ class ScanFile:
         """One slice in the scan's units, float32 ``(rows, columns, channels)``."""
         return _values(self.stored[index], self.offset)
 
+    def middle(self) -> Scan:
+        """The scan with its middle slice only: what looks and headers are compared by."""
+        return replace(self.about, pixels=self.slice(len(self.stored) // 2)[None])
+
     def scan(self, name: str = "") -> Scan:
         """The scan as it was written; float32 pixels stay mapped.
 
