@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from pydantic import ValidationError
 
 from workbench.adaptation.appraising import appraised
@@ -21,6 +22,7 @@ from workbench.data.examples import Example
 from workbench.errors import BundleError, StoreError
 from workbench.learners.files import LoadedLearner, read_classifier_record
 from workbench.service.bundle import MODEL, PLAN, READINGS, TOLERANCE, BundlePlan, Recorded
+from workbench.service.facts import versions_of
 from workbench.service.scanfile import open_scan
 from workbench.service.seal import fingerprint, is_member, open_sealed
 from workbench.service.serial import loaded
@@ -29,6 +31,8 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 _AT_ONCE = 16
 _MOST_JSON = 256 * 2**20
+_MOST_THREADS = 64
+_FEWEST_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,19 @@ class Replayed:
         """Whether everything is as it was recorded."""
         return self.same_input and self.largest <= self.tolerance and not self.other
 
+    @property
+    def other_packages(self) -> tuple[tuple[str, str], ...]:
+        """What the bundle was made with and this machine has another version of."""
+        here = versions_of()
+        return tuple((name, v) for name, v in self.plan.packages.items() if here.get(name) != v)
+
 
 def replay(
     path: Path,
     weights: str | Path | None = None,
     tolerance: float = TOLERANCE,
+    key: str = "",
+    threads: int = 0,
     progress: Progress | None = None,
 ) -> Replayed:
     """Do a bundle again.
@@ -71,6 +83,9 @@ def replay(
         path: of unknown origin; nothing in it is run or unpickled.
         weights: file of the weights, unless they are among those shipped.
         tolerance: largest difference of a probability that counts as the same.
+        key: beginning of the fingerprint of the key that must have signed it, 16 digits or more; empty for
+            any.
+        threads: of arithmetic; 0 for as many as the bundle was made with.
         progress: called with steps done and in all.
 
     Raises:
@@ -80,8 +95,11 @@ def replay(
     with tempfile.TemporaryDirectory(prefix="workbench-replay-") as place:
         folder = Path(place)
         manifest = open_sealed(path, folder)
+        signed_by = fingerprint(manifest.public_key)
+        if key and not (len(key) >= _FEWEST_DIGITS and signed_by.startswith(key.lower())):
+            raise BundleError(f"{path.name}: was signed by another key ({signed_by[:16]}...) than the one given.")
         try:
-            return _replayed(folder, fingerprint(manifest.public_key), weights, tolerance, progress)
+            return _replayed(folder, signed_by, weights, tolerance, threads, progress)
         except StoreError as error:
             raise BundleError("A scan of the bundle is damaged, and was when it was signed.") from error
 
@@ -91,6 +109,7 @@ def _replayed(
     signed_by: str,
     weights: str | Path | None,
     tolerance: float,
+    threads: int,
     progress: Progress | None,
 ) -> Replayed:
     plan = _read(BundlePlan, folder / PLAN)
@@ -109,10 +128,15 @@ def _replayed(
             f"{plan.weights_sha256[:12]} ({plan.weights}). Name that file with --weights."
         )
     steps = len(plan.support) + len(recorded)
-    again = _adapted(learner, plan, folder)
-    if progress is not None:
-        progress(len(plan.support), steps)
-    largest, other = _compared(again, folder, recorded, len(plan.support), steps, progress)
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(threads or plan.threads, _MOST_THREADS))
+    try:
+        again = _adapted(learner, plan, folder)
+        if progress is not None:
+            progress(len(plan.support), steps)
+        largest, other = _compared(again, folder, recorded, len(plan.support), steps, progress)
+    finally:
+        torch.set_num_threads(before)
     same = again.record.support_sha256 == plan.support_sha256
     return Replayed(plan, signed_by, same, len(recorded), largest, other, tolerance)
 
