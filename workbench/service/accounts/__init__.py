@@ -15,6 +15,7 @@ from workbench.service.accounts.people import (
     users,
 )
 from workbench.service.accounts.signing import (
+    WITHOUT_LOGIN,
     Timeouts,
     actor_of,
     authenticate,
@@ -28,6 +29,7 @@ from workbench.service.accounts.tokens import TokenInfo, actor_of_token, issue_t
 __all__ = [
     "CONSOLE",
     "LOCAL",
+    "WITHOUT_LOGIN",
     "Timeouts",
     "TokenInfo",
     "actor_of",
