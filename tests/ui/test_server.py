@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ui.app import _listen, _private_folder
+from ui.former.app import _listen, _private_folder
 from workbench.errors import WorkbenchError
 
 
