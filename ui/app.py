@@ -6,7 +6,6 @@ Called by ``workbench ui``. Without login no other address than this machine's o
 from __future__ import annotations
 
 import errno
-import importlib.util
 import os
 import shutil
 import socket
@@ -19,17 +18,18 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from ui import api, files, login
+from ui import api, files, login, theme
+from ui.page import Page
 from ui.protocol import Protocol
 from ui.server import Gate
 from ui.serving import Serving, is_loopback
+from ui.state import Context
 from ui.supervise import Job, Workers
 from workbench.errors import WorkbenchError
 from workbench.service import accounts
 from workbench.store.database import Store
 
 _PORTS_TRIED = 20
-_ASSETS = Path(__file__).parent / "assets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def build(store: Store, serving: Serving, database: str = "") -> Site:
         lifespan=lifespan,
     )
     api.install(app, store, serving, workers)
-    app.include_router(files.router(store), prefix="/files")
+    app.include_router(files.router(), prefix="/files")
     app.include_router(login.router(store, serving))
     if serving.provider is not None:
         from ui import oidc
@@ -85,7 +85,7 @@ def build(store: Store, serving: Serving, database: str = "") -> Site:
         app.include_router(oidc.router(store, serving, serving.provider))
     gr.mount_gradio_app(
         app,
-        _blocks(store, serving),
+        Page(Context(store, login=serving.login)).blocks,
         path="/",
         server_name=serving.host,
         server_port=serving.port,
@@ -99,10 +99,11 @@ def build(store: Store, serving: Serving, database: str = "") -> Site:
         enable_monitoring=False,
         pwa=False,
         mcp_server=False,
-        favicon_path=str(_ASSETS / "icon.png"),
+        favicon_path=str(theme.ASSETS / "icon.png"),
         # Once more beside the gate; synchronous, because Gradio has let everybody in by an asynchronous one.
         auth_dependency=_name_of,
-        **_looks(),
+        theme=theme.theme(),
+        head=theme.head(),
     )
     return Site(Gate(app, store, serving), workers)
 
@@ -146,7 +147,7 @@ def _serve(store: Store, serving: Serving, data_dir: Path, database: str) -> Non
 
 
 def config(site: Site, serving: Serving) -> uvicorn.Config:
-    """The server's settings: no access log (addresses in it would hold identifiers), slow clients given up."""
+    """The server's settings: no access log (it would hold identifiers), slow clients given up."""
     return uvicorn.Config(
         site.app,
         http=Protocol,
@@ -174,30 +175,11 @@ def _tell(store: Store, serving: Serving, data_dir: Path, database: str) -> None
     )
     if not serving.login:
         print(
-            "There is no login: whoever can use this machine can use the page, and no other machine is served."
+            "There is no login: whoever uses this machine can use the page, and no other machine is served."
         )
     elif not any(user.name != accounts.LOCAL for user in accounts.users(store, accounts.CONSOLE)):
         print("Nobody can sign in yet: workbench users add NAME --role admin")
     print("Stop with Ctrl+C.", flush=True)
-
-
-def _blocks(store: Store, serving: Serving) -> gr.Blocks:
-    if importlib.util.find_spec("ui.page") is None:
-        with gr.Blocks(title="Few-shot diagnosis workbench", analytics_enabled=False) as blocks:
-            gr.HTML("Research use only")
-        return blocks
-    from ui.page import Page
-    from ui.state import Context
-
-    return Page(Context(store, login=serving.login)).blocks
-
-
-def _looks() -> dict[str, object]:
-    if importlib.util.find_spec("ui.theme") is None:
-        return {}
-    from ui import theme
-
-    return {"theme": theme.theme(), "head": theme.head()}
 
 
 def _name_of(request: gr.Request) -> str | None:
@@ -206,7 +188,7 @@ def _name_of(request: gr.Request) -> str | None:
 
 
 def _gradio_folder(data_dir: Path) -> Path:
-    """Gradio's own folder, made before Gradio would make it readable to everybody; nothing is uploaded to it."""
+    """Gradio's own folder, made before Gradio would make it readable to all; nothing is uploaded to it."""
     folder = data_dir / "gradio"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)

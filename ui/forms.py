@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from workbench.evaluation.plaintext import NOTICE
 
-_COLOURS = Path(__file__).parent / "former" / "assets" / "base.css"
+_COLOURS = Path(__file__).parent / "assets" / "base.css"
 # Own rules, on the custom properties that the page itself uses.
 _LAYOUT = """
 *{box-sizing:border-box}
@@ -21,8 +21,8 @@ font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 .banner{background:var(--wb-warning-soft);color:var(--wb-warning);text-align:center;font-size:12.5px;font-weight:600;
 padding:5px 24px}
 main{flex:1;display:grid;place-items:center;padding:32px 16px}
-.card{width:100%;max-width:400px;background:var(--wb-surface);border:1px solid var(--wb-line);border-radius:10px;
-padding:28px 30px 30px}
+.card{width:100%;max-width:400px;background:var(--wb-surface);border:1px solid var(--wb-line);
+border-radius:10px;padding:28px 30px 30px}
 .card.wide{max-width:680px}
 .brand{display:flex;align-items:center;gap:10px;font-weight:600;margin:0 0 22px}
 .brand svg{width:26px;height:26px;fill:none;stroke:var(--wb-accent);stroke-width:1.5;flex:none}
@@ -52,8 +52,8 @@ th{font-weight:400;color:var(--wb-muted)}
 a{color:var(--wb-accent)}
 """
 _MARK = (
-    '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="9"/><circle cx="12" cy="12" r="4"/>'
-    "</svg>"
+    '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="9"/>'
+    '<circle cx="12" cy="12" r="4"/></svg>'
 )
 
 
@@ -82,7 +82,8 @@ def said(text: str, good: bool = False) -> Markup:
 def field(name: str, label: str, kind: str = "text", complete: str = "off", value: str = "") -> Markup:
     """A required input with its label."""
     return Markup(
-        '<label for="{0}">{1}</label><input id="{0}" name="{0}" type="{2}" autocomplete="{3}" value="{4}" required>'
+        '<label for="{0}">{1}</label>'
+        '<input id="{0}" name="{0}" type="{2}" autocomplete="{3}" value="{4}" required>'
     ).format(name, label, kind, complete, value)
 
 
@@ -101,7 +102,7 @@ def _styles() -> str:
     """The light and dark colours of the page, by what the system prefers, with the rules above."""
     css = _COLOURS.read_text(encoding="utf-8")
     light, dark = _block(css, r":root"), _block(css, r"\.dark")
-    return f":root{{{dark}}}@media (prefers-color-scheme: light){{:root{{{light}}}}}{_LAYOUT}"
+    return f":root{{{light} {dark}}}@media (prefers-color-scheme: light){{:root{{{light}}}}}{_LAYOUT}"
 
 
 def _block(css: str, selector: str) -> str:

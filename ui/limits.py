@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
 from ui.serving import Limits
-from workbench.errors import QuotaExceeded
 
 
 class Overrun(Exception):
@@ -84,10 +84,17 @@ class Uploads:
         """Hold a place while an upload runs; called from the event loop only.
 
         Raises:
-            QuotaExceeded: this person, or the site, has as many under way as it may.
+            HTTPException: this person, or the site, has as many under way as it may (429).
         """
-        if self._running[user_id] >= self._limits.uploads_each or self._running.total() >= self._limits.uploads:
-            raise QuotaExceeded("Too many uploads are under way. Send this one again when another has ended.")
+        if (
+            self._running[user_id] >= self._limits.uploads_each
+            or self._running.total() >= self._limits.uploads
+        ):
+            raise HTTPException(
+                429,
+                "Too many uploads are under way. Send this one again when another has ended.",
+                {"retry-after": "5"},
+            )
         self._running[user_id] += 1
         try:
             yield

@@ -23,9 +23,7 @@ from workbench.service.kinds import Actor
 from workbench.store.database import Store
 from workbench.store.schema import User
 
-_FIRST = (
-    "Nobody can sign in yet. On the server, make the first user: workbench users add NAME --role admin"
-)
+_FIRST = "Nobody can sign in yet. On the server, make the first user: workbench users add NAME --role admin"
 Text = Annotated[str, Form(max_length=2048)]
 
 
@@ -121,20 +119,20 @@ def _ask(store: Store, serving: Serving, problem: str = "", status: int = 200) -
     return forms.page("Sign in", body, status)
 
 
-def _account(
-    store: Store, actor: Actor, problem: str = "", token: str = "", status: int = 200
-) -> Response:
+def _account(store: Store, actor: Actor, problem: str = "", token: str = "", status: int = 200) -> Response:
     rows = Markup("").join(
         Markup(
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>"
-            '<form method="post" action="/account/tokens/revoke"><input type="hidden" name="token" value="{}">'
+            '<form method="post" action="/account/tokens/revoke">'
+            '<input type="hidden" name="token" value="{}">'
             '<button class="quiet" type="submit">Revoke</button></form></td></tr>'
         ).format(one.name, _day(one.expires, "never"), _day(one.used, "not yet"), one.id)
         for one in accounts.tokens(store, actor)
         if one.user == actor.name
     )
     listed = Markup(
-        "<table><thead><tr><th>For</th><th>Ends</th><th>Last used</th><th></th></tr></thead><tbody>{}</tbody></table>"
+        "<table><thead><tr><th>For</th><th>Ends</th><th>Last used</th><th></th></tr></thead>"
+        "<tbody>{}</tbody></table>"
     ).format(rows)
     fresh = Markup(
         '<p class="said good" role="status">The token, shown this once: <code>{}</code></p>'
@@ -148,7 +146,8 @@ def _account(
             "Sign out everywhere</button></form><h2>Change the password</h2>"
             '<form method="post" action="/account/password">{}{}{}'
             '<button type="submit">Change the password</button></form>'
-            "<h2>Tokens for programs</h2><p>A program that holds a token may do what you may, over the HTTP API.</p>{}"
+            "<h2>Tokens for programs</h2>"
+            "<p>A program that holds a token may do what you may, over the HTTP API.</p>{}"
             '<form method="post" action="/account/tokens"><div class="row"><div>{}</div><div>{}</div></div>'
             '<button type="submit">Make a token</button></form>'
         ).format(

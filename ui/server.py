@@ -242,7 +242,12 @@ async def _refuse(send: Send, path: str, refusal: _Refusal, secure: bool) -> Non
     else:
         kind, body = b"text/plain; charset=utf-8", refusal.said.encode()
     challenge = ((b"www-authenticate", b"Bearer"),) if refusal.status == 401 else ()
-    headers = ((b"content-type", kind), (b"cache-control", b"no-store"), *headers_for(path, secure), *challenge)
+    headers = (
+        (b"content-type", kind),
+        (b"cache-control", b"no-store"),
+        *headers_for(path, secure),
+        *challenge,
+    )
     await _answer(send, refusal.status, body, headers)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
-from workbench.service.accounts import Timeouts
+from workbench.service.accounts import TIMEOUTS, Timeouts
 from workbench.weights import DEFAULT
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -35,6 +35,9 @@ class Limits:
     uploads: int = 12
     pause: float = 30.0
     patience: float = 60.0
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,8 @@ class Serving:
     weights: str | Path = DEFAULT
     pool_slices: int = 0
     workers: int = 2
-    timeouts: Timeouts = Timeouts()
-    limits: Limits = Limits()
+    timeouts: Timeouts = TIMEOUTS
+    limits: Limits = LIMITS
     provider: Provider | None = None
 
     @property
@@ -116,13 +119,15 @@ class Serving:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise WorkbenchError("TLS needs both --tls-cert and --tls-key.")
         if self.tls_cert is not None and self.proxy:
-            raise WorkbenchError("TLS ends either here (--tls-cert) or at the reverse proxy (--proxy): choose one.")
+            raise WorkbenchError(
+                "TLS ends either here (--tls-cert) or at the reverse proxy (--proxy): choose one."
+            )
         if is_loopback(self.host):
             return self
         if not self.login:
             raise WorkbenchError(
-                f"Without login the workbench is served on this machine only, not on {self.host!r}. Add --login "
-                "(and make a first user with `workbench users add NAME --role admin`), use 127.0.0.1, or "
+                f"Without login the workbench is served on this machine only, not on {self.host!r}. Add "
+                "--login (and make a first user with `workbench users add NAME --role admin`), use 127.0.0.1, or "
                 "forward the port over ssh."
             )
         if not self.secure:

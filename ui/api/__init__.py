@@ -22,8 +22,8 @@ Authenticate with `Authorization: Bearer TOKEN`: make a token on the account pag
 `X-Workbench: 1` with every change.
 
 Errors are `application/problem+json` (RFC 9457); their `title` is one line for people, with the fix. What is
-not yours answers 404, as what is not there. Identifiers are opaque; times are UTC seconds since 1970. Slow work
-answers 202 with a job: ask for it until its `state` is `done`, `failed` or `cancelled`.
+not yours answers 404, as what is not there. Identifiers are opaque; times are UTC seconds since 1970. Slow
+work answers 202 with a job: ask for it until its `state` is `done`, `failed` or `cancelled`.
 """
 try:
     VERSION = installed("fewshot-workbench")
@@ -43,6 +43,6 @@ def install(app: FastAPI, store: Store, serving: Serving, workers: Workers) -> N
 
 
 def _parts() -> tuple[APIRouter, ...]:
-    from ui.api import conditions, imports, jobs, people
+    from ui.api import conditions, imports, jobs, people, scans
 
-    return conditions.routes, imports.routes, jobs.routes, people.routes, site.routes
+    return conditions.routes, imports.routes, scans.routes, jobs.routes, people.routes, site.routes

@@ -54,9 +54,13 @@ def _store(request: Request) -> Store:
     return _given(request).store
 
 
+def _who(request: Request) -> Actor:
+    return actor_of(request)
+
+
 Everything = Annotated[Given, Depends(_given)]
 Data = Annotated[Store, Depends(_store)]
-Who = Annotated[Actor, Depends(actor_of)]
+Who = Annotated[Actor, Depends(_who)]
 Id = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=["0123456789abcdef0123456789abcdef"])]
 
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
@@ -70,10 +74,16 @@ STALE: dict[int | str, dict[str, Any]] = {
     409: {**_PROBLEM, "description": "Somebody else edited it meanwhile; nothing was changed. Look again."}
 }
 FULL: dict[int | str, dict[str, Any]] = {
-    413: {**_PROBLEM, "description": "It would pass what one request, one person or the site may hold."}
+    413: {**_PROBLEM, "description": "It would pass what one request, one person or the site may hold."},
+    429: {**_PROBLEM, "description": "Too many uploads are under way; try again in a moment."},
 }
 
 
 def binary(media_type: str, said: str) -> dict[int | str, dict[str, Any]]:
     """What a route that answers with bytes says of them."""
-    return {200: {"description": said, "content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}}
+    return {
+        200: {
+            "description": said,
+            "content": {media_type: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    }

@@ -19,9 +19,9 @@ class ConditionIn(Body):
 
     title: Annotated[str, Field(min_length=1, max_length=200, description="What it is called.")]
     classes: Annotated[
-        list[str],
+        tuple[str, ...],
         Field(min_length=2, max_length=8, description="Names; the first is the finding looked for."),
-    ] = ["condition", "no condition"]
+    ] = ("condition", "no condition")
     modality: Annotated[str, Field(max_length=16, description="DICOM code, or empty for any.")] = ""
     body_part: Annotated[str, Field(max_length=64)] = ""
     population: Annotated[str, Field(max_length=10_000, description="A note on whose scans these are.")] = ""
@@ -54,7 +54,7 @@ class ConditionIn(Body):
         """As the service takes it."""
         return Draft(
             title=self.title,
-            classes=tuple(self.classes),
+            classes=self.classes,
             modality=self.modality,
             body_part=self.body_part,
             population=self.population,
@@ -75,9 +75,9 @@ class ShareIn(Body):
     """Who may open a condition, and how."""
 
     name: Annotated[str, Field(max_length=120, description="Signs in with it; * for everybody.")]
-    level: Annotated[
-        Level | None, Field(description="read (look and label) or edit; null ends it.")
-    ] = Level.READ
+    level: Annotated[Level | None, Field(description="read (look and label) or edit; null ends it.")] = (
+        Level.READ
+    )
 
 
 class ArchiveIn(Body):

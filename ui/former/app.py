@@ -23,9 +23,9 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 
 from ui.former import exports, theme, work
 from ui.former.page import Page
+from ui.former.server import Gate, read_cookie
 from ui.former.session import Session, Sessions
 from ui.former.work import Engine
-from ui.former.server import Gate, read_cookie
 from workbench.errors import ModelFileError, WorkbenchError
 from workbench.weights import DEFAULT
 

@@ -12,7 +12,7 @@ OPTION = "--with-parent"
 
 
 def watch(leave: Callable[[], None], patience: float = 5.0) -> threading.Thread:
-    """Call `leave` once standard input ends, and end the process if it is still there `patience` seconds later.
+    """Call `leave` once standard input ends, and end the process `patience` seconds later.
 
     What is under way then is taken up again by another worker when its lease has run out.
     """
