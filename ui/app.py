@@ -9,6 +9,8 @@ import errno
 import os
 import shutil
 import socket
+import threading
+import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -108,13 +110,14 @@ def build(store: Store, serving: Serving, database: str = "") -> Site:
     return Site(Gate(app, store, serving), workers)
 
 
-def launch(serving: Serving, data_dir: Path, database: str = "") -> None:
+def launch(serving: Serving, data_dir: Path, database: str = "", open_browser: bool = False) -> None:
     """Serve until interrupted, and print the address.
 
     Args:
         serving: how; the next free port is taken if its port is in use.
         data_dir: where everything is kept.
         database: address of a PostgreSQL database, or empty for SQLite in the data directory.
+        open_browser: open the page in this machine's browser.
 
     Raises:
         WorkbenchError: it would not be safe, or no port is free.
@@ -123,12 +126,12 @@ def launch(serving: Serving, data_dir: Path, database: str = "") -> None:
     serving = serving.checked()
     store = Store.open(data_dir, database or None)
     try:
-        _serve(store, serving, data_dir, database)
+        _serve(store, serving, data_dir, database, open_browser)
     finally:
         store.close()
 
 
-def _serve(store: Store, serving: Serving, data_dir: Path, database: str) -> None:
+def _serve(store: Store, serving: Serving, data_dir: Path, database: str, open_browser: bool) -> None:
     listening = _listen(serving.host, serving.port)
     taken = int(listening.getsockname()[1])
     if taken != serving.port:
@@ -136,8 +139,11 @@ def _serve(store: Store, serving: Serving, data_dir: Path, database: str) -> Non
     serving = replace(serving, port=taken)
     site = build(store, serving, database)
     try:
-        _tell(store, serving, data_dir, database)
+        address = _address(serving)
+        _tell(store, serving, address, data_dir, database)
         site.workers.start()
+        if open_browser:
+            threading.Timer(2.0, webbrowser.open, (address,)).start()
         uvicorn.Server(config(site, serving)).run(sockets=[listening])
     except KeyboardInterrupt:
         pass
@@ -166,13 +172,16 @@ def config(site: Site, serving: Serving) -> uvicorn.Config:
     )
 
 
-def _tell(store: Store, serving: Serving, data_dir: Path, database: str) -> None:
+def _address(serving: Serving) -> str:
     host = f"[{serving.host}]" if ":" in serving.host else serving.host
-    where = "and in the PostgreSQL database" if database else ""
-    print(
-        f"Few-shot diagnosis workbench: {'https' if serving.tls_cert else 'http'}://{host}:{serving.port}\n"
-        f"Everything is kept in {data_dir} {where}".rstrip()
-    )
+    if serving.host in ("0.0.0.0", "::"):  # noqa: S104
+        host = serving.allow_hosts[0]
+    return f"{'https' if serving.tls_cert else 'http'}://{host}:{serving.port}"
+
+
+def _tell(store: Store, serving: Serving, address: str, data_dir: Path, database: str) -> None:
+    where = " and in the PostgreSQL database" if database else ""
+    print(f"Few-shot diagnosis workbench: {address}\nEverything is kept in {data_dir}{where}.")
     if not serving.login:
         print(
             "There is no login: whoever uses this machine can use the page, and no other machine is served."

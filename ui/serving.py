@@ -127,7 +127,7 @@ class Serving:
         if not self.login:
             raise WorkbenchError(
                 f"Without login the workbench is served on this machine only, not on {self.host!r}. Add "
-                "--login (and make a first user with `workbench users add NAME --role admin`), use 127.0.0.1, or "
+                "--login (make a first user with `workbench users add NAME --role admin`), use 127.0.0.1, or "
                 "forward the port over ssh."
             )
         if not self.secure:
