@@ -125,9 +125,9 @@ class Client:
             raise SignInError(f"the provider's answer does not hold ({type(error).__name__}).") from error
         except Exception as error:  # authlib raises its own by the provider's words
             raise SignInError(f"the provider refused ({type(error).__name__}).") from error
-        if isinstance(claims["aud"], list) and len(claims["aud"]) > 1:
-            if claims.get("azp") != self._provider.client_id:
-                raise SignInError("the provider's answer is for another application.")
+        several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+        if several and claims.get("azp") != self._provider.client_id:
+            raise SignInError("the provider's answer is for another application.")
         return dict(claims)
 
     def _oauth(self) -> OAuth2Client:
