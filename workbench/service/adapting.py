@@ -55,6 +55,6 @@ def start(store: Store, actor: Actor, condition_id: str, method: str = "") -> Jo
         job_id = jobs.enqueue(session, "adapt", actor.user_id, condition_id, given)
         detail = {"method": chosen}
         audit.record(session, actor.user_id, "condition.adapt", "condition", condition_id, detail)
-        row = session.get(JobRow, job_id)
-        assert row is not None
-        return info(row)
+        made = session.get(JobRow, job_id)
+        assert made is not None
+        return info(made)
