@@ -114,7 +114,8 @@
   };
   const focus = (node) => {
     const wanted = node.matches('[data-focus]') ? node : node.querySelector('[data-focus]');
-    if (seen(wanted)) wanted.focus({ preventScroll: true });
+    // The screen becomes visible after its parts have been put in.
+    if (wanted) setTimeout(() => { if (seen(wanted) && !document.activeElement.matches('input, textarea')) wanted.focus({ preventScroll: true }); }, 60);
   };
   document.addEventListener('DOMContentLoaded', () => {
     paint();

@@ -40,6 +40,7 @@ _PARTS = (
     "RETINA",
     "SPINE",
 )
+_MAY = {"read": "looks and labels", "edit": "edits"}
 _COST_STEPS = 5
 """The slider of a miss's cost goes from 2^-5 to 2^5 false alarms."""
 
@@ -74,13 +75,16 @@ def sharing(condition: ConditionInfo) -> str:
     if condition.level is not Level.OWN:
         return ""
     rows = "".join(
-        f"<li><span>{esc(who)}</span><span class='wb-tag'>{'edits' if level == 'edit' else 'looks and labels'}</span>"
+        f"<li><span>{esc(who)}</span><span class='wb-tag'>{_MAY.get(level, level)}</span>"
         f"{button('End', 'unshare', who, 'bare', f'End sharing with {who}')}</li>"
         for who, level in condition.shared
     )
     listed = f'<ul class="wb-people">{rows}</ul>' if rows else '<p class="wb-aside">Only you can open it.</p>'
     away = "Restore" if condition.archived else "Archive"
-    asked = f"Delete “{condition.draft.title}” with its scans, labels, versions and readings? This cannot be undone."
+    asked = (
+        f"Delete “{condition.draft.title}” with its scans, labels, versions and readings? This cannot be "
+        "undone."
+    )
     return (
         '<div class="wb-define-grid wb-define-more">'
         f'<section class="wb-card"><h3>Shared with</h3>{listed}'
@@ -89,11 +93,13 @@ def sharing(condition: ConditionInfo) -> str:
         + '">'
         '<div class="wb-field"><label for="wb-share-name">Name they sign in with</label>'
         '<input id="wb-share-name" name="who" maxlength="120" placeholder="Name, or * for everybody"></div>'
-        '<div class="wb-field"><label for="wb-share-level">May</label><select id="wb-share-level" name="level">'
+        '<div class="wb-field"><label for="wb-share-level">May</label><select id="wb-share-level" '
+        'name="level">'
         '<option value="read">look and label</option><option value="edit">edit</option></select></div>'
         '<button class="wb-button wb-quiet">Share</button></form></section>'
         '<section class="wb-card"><h3>As a whole</h3>'
-        '<p class="wb-aside">Extend it to another population or scanner, or by a class: a new condition begins with '
+        '<p class="wb-aside">Extend it to another population or scanner, or by a class: a new condition '
+        "begins with "
         "copies of these labelled scans, and this one stays as it is.</p>"
         f'<div class="wb-line wb-define-whole">{button("Extend", "extend", condition.id)}'
         f"{button(away, away.lower(), condition.id)}"
@@ -119,7 +125,8 @@ def _head(condition: ConditionInfo | None, parent: ConditionInfo | None) -> str:
 def _what(draft: Draft, condition: ConditionInfo | None) -> str:
     focus = " data-focus" if condition is None else ""
     return (
-        '<section class="wb-card"><div class="wb-field wb-title-field"><label for="wb-title">Condition</label>'
+        '<section class="wb-card"><div class="wb-field wb-title-field"><label for="wb-title">Condition'
+        "</label>"
         f'<input id="wb-title" name="title" value="{esc(draft.title)}" maxlength="200" required{focus} '
         'placeholder="e.g. osteoporosis on knee radiographs"></div></section>'
     )
@@ -140,11 +147,13 @@ def _classes(draft: Draft, condition: ConditionInfo | None) -> str:
         rows.append(
             f'<li><kbd aria-hidden="true">{index + 1}</kbd>{swatch(index)}'
             f'<input name="class" value="{esc(name)}" maxlength="60" aria-label="Name of {first}">{count}'
-            f"{button(symbol('bin'), 'remove-class', index, 'sign', f'Remove class {index + 1}', disabled=shut)}</li>"
+            f"{button(symbol('bin'), 'remove-class', index, 'sign', f'Remove class {index + 1}', disabled=shut)}"
+            "</li>"
         )
     more = button(f"{symbol('plus')}Add a class", "add-class", disabled=len(draft.classes) >= MAX_CLASSES)
     return (
-        '<section class="wb-card"><h3>Classes <small>the first is the finding looked for; the number is its key</small>'
+        '<section class="wb-card"><h3>Classes <small>the first is the finding looked for; the number is '
+        "its key</small>"
         f'</h3><ol class="wb-classes">{"".join(rows)}</ol>{more}</section>'
     )
 
@@ -157,12 +166,14 @@ def _whose(draft: Draft) -> str:
     parts = "".join(f'<option value="{part}">' for part in _PARTS)
     return (
         '<section class="wb-card wb-whose"><div class="wb-field"><label for="wb-modality">Modality</label>'
-        f'<select id="wb-modality" name="modality" data-chosen="{esc(draft.modality)}">{options}</select></div>'
+        f'<select id="wb-modality" name="modality" data-chosen="{esc(draft.modality)}">{options}</select>'
+        "</div>"
         '<div class="wb-field"><label for="wb-part">Body part</label>'
         f'<input id="wb-part" name="body_part" value="{esc(draft.body_part)}" maxlength="64" list="wb-parts">'
         f'<datalist id="wb-parts">{parts}</datalist></div>'
         '<div class="wb-field wb-whole"><label for="wb-population">Population</label>'
-        f'<textarea id="wb-population" name="population" maxlength="2000" placeholder="e.g. women over 60 seen in an '
+        '<textarea id="wb-population" name="population" maxlength="2000" placeholder="e.g. women over 60 '
+        "seen in an "
         f'outpatient clinic, one scanner">{esc(draft.population)}</textarea>'
         "<small>Kept with the model, so that others know for whom it was made.</small></div></section>"
     )
@@ -177,15 +188,18 @@ def _expected(draft: Draft) -> str:
     shares = draft.prevalence or (None,) * len(draft.classes)
     rows = "".join(
         f'<li>{swatch(index)}<label for="wb-share-{index}">{esc(name or f"Class {index + 1}")}</label>'
-        f'<span class="wb-percent"><input id="wb-share-{index}" name="prevalence" inputmode="decimal" maxlength="6" '
-        f'value="{"" if share is None or share < 0 else f"{100 * share:g}"}" placeholder="–"><span>%</span></span></li>'
+        f'<span class="wb-percent"><input id="wb-share-{index}" name="prevalence" inputmode="decimal" '
+        'maxlength="6" '
+        f'value="{"" if share is None or share < 0 else f"{100 * share:g}"}" placeholder="–"><span>%</span>'
+        "</span></li>"
         for index, (name, share) in enumerate(
             zip(draft.classes, _padded(shares, len(draft.classes)), strict=True)
         )
     )
     return (
         '<section class="wb-card"><h3>Expected share among those to be read</h3>'
-        '<p class="wb-aside">Ten labelled scans are rarely as mixed as the clinic. With the shares you expect, '
+        '<p class="wb-aside">Ten labelled scans are rarely as mixed as the clinic. With the shares you '
+        "expect, "
         "probabilities are stated for your patients. Leave empty if you do not know.</p>"
         f'<ul class="wb-prevalence">{rows}</ul></section>'
     )
@@ -202,9 +216,11 @@ def _cost(draft: Draft) -> str:
     finding = esc(draft.classes[0] or "the finding")
     return (
         '<section class="wb-card"><h3 id="wb-cost-title">A miss against a false alarm</h3>'
-        f'<input type="range" name="miss_cost" min="-{_COST_STEPS}" max="{_COST_STEPS}" step="0.5" value="{step:g}" '
+        f'<input type="range" name="miss_cost" min="-{_COST_STEPS}" max="{_COST_STEPS}" step="0.5" '
+        f'value="{step:g}" '
         'data-says="wb-cost-said" aria-labelledby="wb-cost-title" aria-describedby="wb-cost-said">'
-        '<div class="wb-ends" aria-hidden="true"><span>false alarms are worse</span><span>misses are worse</span></div>'
+        '<div class="wb-ends" aria-hidden="true"><span>false alarms are worse</span><span>misses are worse'
+        "</span></div>"
         f'<p id="wb-cost-said" class="wb-cost">Missing one patient with <b>{finding}</b> weighs as much as '
         f"<b data-cost>{shown}</b> false alarms, so it is the better call from a probability of "
         f"<b data-from>{100 / (1 + cost):.0f} %</b> on.</p></section>"

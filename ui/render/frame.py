@@ -145,7 +145,8 @@ def _menu(at: At, login: bool) -> str:
     initials = "".join(part[0] for part in (actor.reader or actor.name).split()[:2]).upper() or "?"
     out = (
         '<div class="wb-line"><a class="wb-button wb-quiet" href="/account">Account</a>'
-        '<form method="post" action="/logout"><button class="wb-button wb-quiet">Sign out</button></form></div>'
+        '<form method="post" action="/logout"><button class="wb-button wb-quiet">Sign out</button></form>'
+        "</div>"
         if login
         else '<p class="wb-aside">No sign-in: this page is served on this machine only.</p>'
     )

@@ -101,7 +101,8 @@ def tray(condition: ConditionInfo, scans: Sequence[ScanInfo], shown: str, undone
     )
     cards = "".join(_card(scan, order, condition) for scan in chosen)
     return (
-        f'<div class="wb-tray" role="listbox" aria-label="Scans to label"{classes} data-undone="{esc(undone)}">'
+        f'<div class="wb-tray" role="listbox" aria-label="Scans to label"{classes} '
+        f'data-undone="{esc(undone)}">'
         f"{cards}</div>"
     )
 
@@ -142,9 +143,15 @@ def _card(scan: ScanInfo, order: dict[str, int], condition: ConditionInfo) -> st
     )
     sign = ""
     if scan.disputed:
-        sign = '<span class="wb-flag wb-refused" title="Readers disagree">≠<span class="wb-hidden">Disputed</span></span>'
+        sign = (
+            '<span class="wb-flag wb-refused" title="Readers disagree">≠<span class="wb-hidden">Disputed'
+            "</span></span>"
+        )
     elif scan.doubt or scan.twin:
-        sign = '<span class="wb-flag wb-warning" title="Doubtful">?<span class="wb-hidden">Doubtful</span></span>'
+        sign = (
+            '<span class="wb-flag wb-warning" title="Doubtful">?<span class="wb-hidden">Doubtful</span>'
+            "</span>"
+        )
     elif scan.light in _SIGNS:
         sign = icon(_SIGNS[scan.light])
     slices = f'<span class="wb-slices">{scan.slices}</span>' if scan.slices > 1 else ""
@@ -153,7 +160,8 @@ def _card(scan: ScanInfo, order: dict[str, int], condition: ConditionInfo) -> st
         f'<div class="wb-card-scan" role="option" tabindex="-1" aria-selected="false" data-scan="{scan.id}" '
         f'data-slices="{scan.slices}" data-name="Scan {scan.number}" data-label="{label}">'
         f'<img src="/files/preview/{scan.id}" alt="" loading="lazy" draggable="false">{sign}{slices}'
-        f'<span class="wb-card-name">{scan.number}<span class="wb-hidden">, {esc(patient_of(scan))}</span></span>'
+        f'<span class="wb-card-name">{scan.number}<span class="wb-hidden">, {esc(patient_of(scan))}</span>'
+        "</span>"
         f'<span class="wb-mark-label">{esc(name)}</span>{hint}'
         f'<div class="wb-card-more" hidden>{_about(scan)}</div></div>'
     )
@@ -181,12 +189,14 @@ def _balance(condition: ConditionInfo) -> str:
     most = max((one.patients for one in condition.classes), default=0) or 1
     rows = "".join(
         f"<li>{swatch(i)}<span>{esc(one.name)}</span><b>{one.patients}</b>"
-        f'<i class="wb-level"><i class="wb-class-{i}" style="width:{100 * one.patients / most:.0f}%"></i></i></li>'
+        f'<i class="wb-level"><i class="wb-class-{i}" style="width:{100 * one.patients / most:.0f}%"></i>'
+        "</i></li>"
         for i, one in enumerate(condition.classes)
     )
     return (
         '<section class="wb-card"><h3>Labelled patients <small>that count</small></h3>'
-        f'<ul class="wb-balance">{rows}</ul><p class="wb-aside">{esc(condition.missing or condition.said)}</p></section>'
+        f'<ul class="wb-balance">{rows}</ul><p class="wb-aside">{esc(condition.missing or condition.said)}'
+        "</p></section>"
     )
 
 
@@ -216,7 +226,8 @@ def _dispute(scan: ScanInfo, condition: ConditionInfo) -> str:
     )
     settle = f'<div class="wb-line">{presses}</div>' if condition.level is not Level.READ else ""
     return (
-        f'<li><button type="button" class="wb-thumb" data-jump="{scan.id}"><img src="/files/preview/{scan.id}" '
+        f'<li><button type="button" class="wb-thumb" data-jump="{scan.id}"><img '
+        f'src="/files/preview/{scan.id}" '
         f'alt="" width="44" height="44"><b>Scan {scan.number}</b></button>{settle}</li>'
     )
 
@@ -231,8 +242,10 @@ def _next(
         return ""
     by_id = {scan.id: scan for scan in scans}
     rows = "".join(
-        f'<li><button type="button" class="wb-thumb" data-jump="{scan}"><img src="/files/preview/{scan}" alt="" '
-        f'width="44" height="44"><span><b>Scan {by_id[scan].number}</b><small>{esc(why)}</small></span></button></li>'
+        f'<li><button type="button" class="wb-thumb" data-jump="{scan}"><img src="/files/preview/{scan}" '
+        'alt="" '
+        f'width="44" height="44"><span><b>Scan {by_id[scan].number}</b><small>{esc(why)}</small></span>'
+        "</button></li>"
         for scan, why in suggested
         if scan in by_id
     )

@@ -16,7 +16,6 @@ from ui.render.markup import (
     plural,
     progress,
     refusals,
-    state_of,
     symbol,
     worst_first,
 )
@@ -32,6 +31,7 @@ _REMEDIES = {
 }
 _SIGNS = {Light.OK: "ok", Light.WARNING: "warning", Light.ERROR: "refused"}
 _SHOWN_DIGITS = 6
+_FINE = "Fine."
 
 
 def head(condition: ConditionInfo) -> str:
@@ -65,8 +65,10 @@ def drop_zone(
         f'<div class="wb-drop{kind}" data-upload="{role}" data-condition="{condition.id}">{symbol("folder")}'
         f"<p><b>{esc(title)}</b><span>{esc(told)}</span></p>"
         f'<div class="wb-line">'
-        f'<button type="button" class="wb-button wb-quiet" data-choose="files">{symbol("file")}Choose files</button>'
-        f'<button type="button" class="wb-button wb-quiet" data-choose="folder">{symbol("folder")}Choose a folder'
+        f'<button type="button" class="wb-button wb-quiet" data-choose="files">{symbol("file")}Choose files'
+        "</button>"
+        f'<button type="button" class="wb-button wb-quiet" data-choose="folder">{symbol("folder")}Choose a '
+        "folder"
         "</button></div>"
         '<input type="file" class="wb-choose-files wb-hidden" multiple tabindex="-1" aria-label="Files">'
         '<input type="file" class="wb-choose-folder wb-hidden" webkitdirectory multiple tabindex="-1" '
@@ -75,16 +77,18 @@ def drop_zone(
 
 
 def staged(job_id: str, lines: Sequence[str]) -> str:
-    """Files are there and nothing is stored yet: what becomes of identifiers, how to read, and the consent."""
+    """Nothing is stored yet: what becomes of identifiers, how to read, and the consent."""
     told = "".join(f"<li>{esc(line)}</li>" for line in lines)
     boxes = "".join(
-        f'<label class="wb-tick"><input type="checkbox" name="remedy" value="{remedy.value}">{esc(said)}</label>'
+        f'<label class="wb-tick"><input type="checkbox" name="remedy" value="{remedy.value}">{esc(said)}'
+        "</label>"
         for remedy, said in _REMEDIES.items()
     )
     return (
         f'<form class="wb-card wb-staged" data-submit="store" data-value="{job_id}" data-form="{job_id}">'
         f'<div class="wb-staged-head">{symbol("shield")}<div><h3>Before anything is stored</h3>'
-        '<p class="wb-aside">Names and identifiers in the files stay behind. This is what was found in them.</p></div>'
+        '<p class="wb-aside">Names and identifiers in the files stay behind. This is what was found in '
+        "them.</p></div>"
         f'<div class="wb-line">{button("Drop them again", "abandon", job_id)}'
         '<button class="wb-button wb-main" data-focus>Store these scans</button></div></div>'
         f'<ul class="wb-deidentified">{told}</ul>'
@@ -111,18 +115,21 @@ def body(
     jobs: Sequence[JobInfo],
     light: str,
 ) -> str:
-    """Progress, what the last import brought, folder labels to be accepted, and every scan with its findings."""
+    """Progress, what the last import brought, folder labels to accept, every scan with its findings."""
     running = "".join(f'<div class="wb-card">{progress(job)}</div>' for job in jobs if job.kind == "import")
     brought = "".join(_batch(batch, scans) for batch in batches[:1] if batch.job.over)
     before = "".join(_batch(batch, scans) for batch in batches[1:] if batch.job.over)
     if before:
         count = plural(len(batches) - 1, "earlier import")
-        before = f'<details class="wb-fold" id="wb-before"><summary>{count}</summary><div class="wb-stack">{before}</div></details>'
+        before = (
+            f'<details class="wb-fold" id="wb-before"><summary>{count}</summary><div '
+            f'class="wb-stack">{before}</div></details>'
+        )
     return f"{running}{hints(condition, scans)}{brought}{_list(scans, light)}{before}"
 
 
 def hints(condition: ConditionInfo, scans: Sequence[ScanInfo]) -> str:
-    """The folders' names as labels, to be accepted at once; or as names of the classes, while none is labelled."""
+    """The folders' names as labels, or as names of the classes while nothing is labelled."""
     open_to = [
         scan for scan in scans if scan.hint and scan.label is None and not scan.unsure and not scan.readers
     ]
@@ -137,7 +144,10 @@ def hints(condition: ConditionInfo, scans: Sequence[ScanInfo]) -> str:
         said = f"The folders say what the scans are: {told}."
     elif 2 <= len(counts) <= 8 and not any(one.scans for one in condition.classes):
         press = button("Use the folders as classes and labels", "adopt", kind="main")
-        said = f"The folders are called {told}; the classes {' and '.join(f'<b>{esc(one.name)}</b>' for one in condition.classes)}."
+        said = (
+            f"The folders are called {told}; the "
+            f"classes {' and '.join(f'<b>{esc(one.name)}</b>' for one in condition.classes)}."
+        )
     else:
         return notice("info", "The folders are called otherwise than the classes, so they label nothing.")
     return f'<div class="wb-offer">{symbol("folder")}<p>{said}</p>{press}</div>'
@@ -202,7 +212,8 @@ def _batch(batch: Batch, scans: Sequence[ScanInfo]) -> str:
     )
     return (
         f'<section class="wb-card wb-batch" aria-label="Import"><div class="wb-line wb-apart">'
-        f'<ul class="wb-facts">{line}</ul><span class="wb-aside">{esc(ago(job.finished or job.created))}</span></div>'
+        f'<ul class="wb-facts">{line}</ul><span class="wb-aside">{esc(ago(job.finished or job.created))}'
+        "</span></div>"
         f"{refused}{copies}{kept}</section>"
     )
 
@@ -233,34 +244,30 @@ def _list(scans: Sequence[ScanInfo], light: str) -> str:
 
 
 def _row(scan: ScanInfo) -> str:
-    worst = next(iter(worst_first(scan.findings)), None)
-    state = _SIGNS[scan.light]
-    if scan.twin:
-        said = f"An exact copy of scan {scan.twin}."
-        fix = "Remove one of them."
-    elif worst is None or (worst.severity is Severity.INFO and scan.light is Light.OK):
-        said, fix = "Fine.", ""
-    else:
-        said, fix = worst.message, worst.fix
+    said, fix, others = _said(scan)
     more = ""
-    others = len(scan.findings) - (0 if worst is None else 1)
-    if others > 0 or (worst is not None and said == "Fine."):
-        count = others if said != "Fine." else len(scan.findings)
+    if others:
+        count = plural(others, "further note" if said != _FINE else "note")
         more = (
-            f'<details id="wb-more-{scan.id}"><summary>{plural(count, "further note") if said != "Fine." else plural(count, "note")}'
-            f'</summary><ul class="wb-findings">{findings(scan.findings)}</ul></details>'
+            f'<details id="wb-more-{scan.id}"><summary>{count}</summary>'
+            f'<ul class="wb-findings">{findings(scan.findings)}</ul></details>'
         )
-    hint = f'<span class="wb-tag">{symbol("folder")}{esc(scan.hint)}</span>' if scan.hint else ""
+    hint = f'<span class="wb-tag">{symbol("folder")}{esc(scan.hint)}</span>' if scan.hint else "<span></span>"
     fix = f' <em class="wb-fix">{esc(fix)}</em>' if fix else ""
     return (
         f'<li><img src="/files/preview/{scan.id}" alt="" loading="lazy" width="52" height="52">'
-        f"<div class='wb-scan-name'><b>Scan {scan.number}</b><small>{esc(patient_of(scan))}</small></div>"
-        f"<small class='wb-scan-size'>{esc(size_of(scan))}</small>{icon(state)}"
-        f"<div class='wb-scan-said'><span>{esc(said)}{fix}</span>{more}</div>{hint}"
+        f'<div class="wb-scan-name"><b>Scan {scan.number}</b><small>{esc(patient_of(scan))}</small></div>'
+        f'<small class="wb-scan-size">{esc(size_of(scan))}</small>{icon(_SIGNS[scan.light])}'
+        f'<div class="wb-scan-said"><span>{esc(said)}{fix}</span>{more}</div>{hint}'
         f"{button(symbol('bin'), 'remove', scan.id, 'sign', f'Remove scan {scan.number}')}</li>"
     )
 
 
-def light_of(scan: ScanInfo) -> str:
-    """The sign of a scan's traffic light."""
-    return icon(_SIGNS[scan.light] if scan.findings else state_of(scan.findings))
+def _said(scan: ScanInfo) -> tuple[str, str, int]:
+    """What matters most about a scan, its fix, and how many findings there are beside."""
+    worst = next(iter(worst_first(scan.findings)), None)
+    if scan.twin:
+        return f"An exact copy of scan {scan.twin}.", "Remove one of them.", len(scan.findings)
+    if worst is None or worst.severity is Severity.INFO:
+        return _FINE, "", len(scan.findings)
+    return worst.message, worst.fix, len(scan.findings) - 1

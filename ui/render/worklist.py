@@ -84,8 +84,8 @@ def _empty(role: Role) -> str:
     )
     return (
         f'<div class="wb-welcome"><h3>A model for your own condition, from ten labelled scans</h3>'
-        f'<ol>{steps}</ol><div class="wb-line">{button(f"{symbol("plus")}New condition", "new", kind="big")}'
-        f"{button(f'{symbol("play")}Try the demo', 'demo', kind='big')}"
+        f'<ol>{steps}</ol><div class="wb-line">{button(symbol("plus") + "New condition", "new", kind="big")}'
+        f"{button(symbol('play') + 'Try the demo', 'demo', kind='big')}"
         '<span class="wb-aside">The demo needs no data.</span></div></div>'
     )
 
@@ -123,7 +123,8 @@ def _row(one: ConditionInfo, job: JobInfo | None, last: bool) -> str:
         f"<small>{esc(about)}</small></th><td>{state}</td><td>{shares(one.classes)}</td>"
         f'<td class="wb-number">{cases}{unread}{version}</td><td class="wb-wide">{owner}{shared}</td>'
         f'<td class="wb-number">{esc(ago(one.edited))}</td><td class="wb-row-tools">{away}'
-        f"{button(label, 'open', f'{one.id}:{"" if last else where}', 'quiet', f'{label} {draft.title}')}</td></tr>"
+        f"{button(label, 'open', one.id + ':' + ('' if last else where), 'quiet', f'{label} {draft.title}')}"
+        "</td></tr>"
     )
 
 

@@ -1,4 +1,4 @@
-"""The define screen: a condition, its classes, whose scans, what is expected, what a miss costs, who shares it."""
+"""The define screen: a condition, its classes, whose scans, what is expected, and who shares it."""
 
 from __future__ import annotations
 
