@@ -39,11 +39,8 @@ def archives(orthanc: Orthanc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     lines = []
     for name, one in found.archives.items():
         lines.append(f"[archives.{name}]")
-        for key, value in one.model_dump(exclude_none=True, exclude_defaults=True).items():
+        for key, value in one.model_dump(exclude_none=True).items():
             lines.append(f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}")
-        lines.append(
-            f'kind = "{one.kind}"' if not any(line.startswith("kind") for line in lines[-9:]) else ""
-        )
     path = tmp_path / "archives.toml"
     path.write_text("\n".join(lines).replace("'", '"'))
     monkeypatch.setenv("WORKBENCH_ARCHIVES", str(path))

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import stat
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,29 +16,43 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
-from tests.service.conftest import Run, done
+from tests.service.conftest import done, person
 from tests.service.made import adapted
 from workbench.cli import app
 from workbench.errors import BundleError
 from workbench.service import artefacts, exporting
+from workbench.service.engine import Engine
 from workbench.service.exporting import Export
-from workbench.service.kinds import Actor
+from workbench.service.handlers import handlers
 from workbench.service.replay import replay
 from workbench.service.seal import KEY_FILE, MANIFEST, SIGNATURE, site_key, write_sealed
+from workbench.store import jobs, loop
 from workbench.store.database import Store
 
 pytestmark = pytest.mark.usefixtures("private_home")
 
 
-@pytest.fixture
-def bundle(store: Store, ada: Actor, phantoms: Path, run_jobs: Run, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def bundle(phantoms: Path, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of two labelled patients of each class and one case of each."""
+    folder = tmp_path_factory.mktemp("bundle")
+    store = Store.open(folder / "data")
+    ada = person(store, "ada")
+
+    def run_jobs() -> int:
+        while (claim := jobs.claim(store, "test", threading.Event())) is not None:
+            loop.do(store, handlers(engine), claim)
+        return 0
+
     condition = adapted(store, ada, phantoms, run_jobs, labelled=2, cases=1)
     job = exporting.start(store, ada, condition.id, Export.BUNDLE)
     run_jobs()
     done(store, ada, job)
+    assert stat.S_IMODE((store.data_dir / KEY_FILE).stat().st_mode) == 0o600
     (one,) = artefacts.of_condition(store, ada, condition.id, job_id=job.id)
-    return Path(shutil.copy(artefacts.taken(store, ada, one.id)[1], tmp_path / "bundle.zip"))
+    made = Path(shutil.copy(artefacts.taken(store, ada, one.id)[1], folder / "bundle.zip"))
+    store.close()
+    return made
 
 
 def contents(bundle: Path) -> dict[str, bytes]:
@@ -60,12 +75,11 @@ def resigned(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def test_the_same_machine_gives_the_same_bits(bundle: Path, weights: Path, store: Store) -> None:
+def test_the_same_machine_gives_the_same_bits(bundle: Path, weights: Path) -> None:
     found = replay(bundle, weights, tolerance=0.0)
     assert (found.cases, found.largest, found.other) == (2, 0.0, ())
     assert found.same_input
     assert found.agrees
-    assert stat.S_IMODE((store.data_dir / KEY_FILE).stat().st_mode) == 0o600
     again = replay(bundle, weights, key=found.fingerprint[:16])
     assert again.fingerprint == found.fingerprint
     with pytest.raises(BundleError, match="signed by another key"):
@@ -128,6 +142,10 @@ def _plan(**changes: object) -> Change:
         return members | {"plan.json": json.dumps(json.loads(members["plan.json"]) | changes).encode()}
 
     return change
+
+
+def _taught(file: str) -> Change:
+    return _plan(support=[{"file": file, "number": 1, "label": "smooth", "patient": "a"}])
 
 
 @pytest.mark.parametrize(
