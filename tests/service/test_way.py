@@ -56,7 +56,9 @@ def test_the_whole_way_from_files_to_a_verdict(
     assert (version.number, version.active, result.shots) == (1, True, (5, 5))
     assert result.accuracy is not None
     assert result.accuracy.n == sum(map(sum, result.confusion)) == 10
-    assert [one.scan_id for one in result.judged] == [scan.id for scan in trays.scans(store, ada, condition.id)]
+    assert [one.scan_id for one in result.judged] == [
+        scan.id for scan in trays.scans(store, ada, condition.id)
+    ]
     assert sum(one.true == one.read_as for one in result.judged) == result.accuracy.successes
     assert conditions.get(store, ada, condition.id).status == "adapted"
 
@@ -99,9 +101,7 @@ def test_the_whole_way_from_files_to_a_verdict(
     assert audit.verify(store).broken is None
 
 
-def test_own_readings_come_before_the_reveal(
-    store: Store, ada: Actor, phantoms: Path, run_jobs: Run
-) -> None:
+def test_own_readings_come_before_the_reveal(store: Store, ada: Actor, phantoms: Path, run_jobs: Run) -> None:
     condition = labelled(store, ada, phantoms, run_jobs)
     upload(store, ada, condition.id, class_files(phantoms, 1, first=5), role="case")
     adapting.start(store, ada, condition.id)
@@ -134,14 +134,18 @@ def test_shares_that_were_stated_move_the_probabilities(
     upload(store, ada, condition.id, class_files(phantoms, 1, first=5), role="case")
     adapting.start(store, ada, condition.id)
     run_jobs()
-    before = [case.reading.probabilities[0] for case in reading.cases(store, ada, condition.id) if case.reading]
+    before = [
+        case.reading.probabilities[0] for case in reading.cases(store, ada, condition.id) if case.reading
+    ]
     found = conditions.get(store, ada, condition.id)
     draft = Draft("Lesion border", CLASSES, prevalence=(0.05, 0.95), miss_cost=4.0)
     conditions.edit(store, ada, condition.id, draft, found.revision)
     assert conditions.get(store, ada, condition.id).status == "stale"
     adapting.start(store, ada, condition.id)
     run_jobs()
-    after = [case.reading.probabilities[0] for case in reading.cases(store, ada, condition.id) if case.reading]
+    after = [
+        case.reading.probabilities[0] for case in reading.cases(store, ada, condition.id) if case.reading
+    ]
     assert len(after) == len(before) == 2
     # Odds of the first class fall by the odds that were stated: closed form of the shift.
     for was, now in zip(before, after, strict=True):
