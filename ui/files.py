@@ -9,7 +9,7 @@ from dataclasses import fields
 from fastapi import APIRouter, Response
 
 from ui.api.base import RESPONSES, Data, Id, Who, binary
-from workbench.service import trays
+from workbench.service import reading, trays
 from workbench.service.kinds import SlicePixels
 
 # A browser may keep what never changes, for the sign-in it was fetched under.
@@ -36,6 +36,14 @@ def router() -> APIRouter:
         """Physical value = stored * `slope` + `intercept`; one channel is uint16, three are uint8 RGB."""
         found = trays.slice_pixels(store, actor, scan_id, index)
         return Response(packed(found), media_type="application/octet-stream", headers=_KEEP)
+
+    @routes.get(
+        "/evidence/{scan_id}", response_class=Response, summary="Where the evidence lies",
+        responses=binary("image/jpeg", "JPEG: the case with the evidence laid over it."),
+    )  # fmt: skip
+    def evidence(store: Data, actor: Who, scan_id: Id) -> Response:
+        """As JPEG, once asked for. It is not proof."""
+        return Response(reading.evidence(store, actor, scan_id), media_type="image/jpeg")
 
     return routes
 

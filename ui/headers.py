@@ -70,5 +70,5 @@ def with_headers(send: Send, path: str, secure: bool, extra: tuple[tuple[bytes, 
 
 
 def _may_be_stored(path: str, status: int) -> bool:
-    stored = ("/assets/", "/static/", "/svelte/", "/files/preview/", "/files/slice/", "/files/evidence/")
+    stored = ("/assets/", "/static/", "/svelte/", "/files/preview/", "/files/slice/")
     return status in (200, 206, 304) and path.startswith(stored)

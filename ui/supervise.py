@@ -1,12 +1,11 @@
 """Starts the worker processes, keeps them running, and ends them with the server.
 
-Each worker holds one end of a pipe as its standard input: when the server is gone, even killed, the worker
-reads its end and leaves (`workbench.service.parent`).
+Each worker is told the server's process number and leaves when that is no longer its parent, so that none is
+left behind when the server is killed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -14,8 +13,6 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-from workbench.service.parent import OPTION
 
 _LOOK = 0.25
 _LONGEST = 30.0
@@ -59,7 +56,8 @@ class Job:
 
     def arguments(self) -> list[str]:
         """The command line."""
-        asked = [sys.executable, "-m", "workbench.service.worker", "--data", str(self.data_dir), OPTION]
+        asked = [sys.executable, "-m", "workbench.service.worker", "--data", str(self.data_dir)]
+        asked += ["--parent", str(os.getpid())]
         if self.weights:
             asked += ["--weights", self.weights]
         if self.pool_slices:
@@ -129,9 +127,7 @@ class Workers:
         with self._lock:
             processes = [place.process for place in self._places if place.process is not None]
         for process in processes:
-            if process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
+            process.terminate()
         until = time.monotonic() + patience
         for process in processes:
             try:
@@ -166,7 +162,7 @@ class Workers:
             environment["WORKBENCH_DATABASE"] = self._job.database
         # A group of its own: Ctrl+C in the terminal reaches the server, which lets the workers finish.
         return subprocess.Popen(  # noqa: S603
-            self._job.arguments(), stdin=subprocess.PIPE, env=environment, start_new_session=True
+            self._job.arguments(), stdin=subprocess.DEVNULL, env=environment, start_new_session=True
         )
 
 

@@ -43,6 +43,15 @@ def install(app: FastAPI, store: Store, serving: Serving, workers: Workers) -> N
 
 
 def _parts() -> tuple[APIRouter, ...]:
-    from ui.api import conditions, imports, jobs, people, scans
+    from ui.api import cases, conditions, imports, jobs, models, people, scans
 
-    return conditions.routes, imports.routes, scans.routes, jobs.routes, people.routes, site.routes
+    return (
+        conditions.routes,
+        imports.routes,
+        scans.routes,
+        models.routes,
+        cases.routes,
+        jobs.routes,
+        people.routes,
+        site.routes,
+    )

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(process)d: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -82,7 +83,11 @@ def _watch_parent(parent: int, stop: threading.Event) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workbench.service.worker", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the data directory")
-    parser.add_argument("--database", default=None, help="URL of a PostgreSQL database; SQLite without one")
+    parser.add_argument(
+        "--database",
+        default=os.environ.get("WORKBENCH_DATABASE") or None,
+        help="URL of a PostgreSQL database; WORKBENCH_DATABASE keeps it from the list of processes",
+    )
     parser.add_argument("--weights", default="general", help="shipped weights, or a learner file")
     parser.add_argument("--threads", type=int, default=1, help="threads of computation")
     parser.add_argument("--pool-slices", type=int, default=0, help="slices that an encoder of images pools")
