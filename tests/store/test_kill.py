@@ -19,11 +19,11 @@ from sqlalchemy import Engine, event, select, text
 from tests.stores import a_user
 from workbench.store import audit, jobs, loop
 from workbench.store.database import Store
-from workbench.store.schema import JobRow
+from workbench.store.schema import JobRow, User
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 processes = multiprocessing.get_context("fork")
-STATEMENT_EVENTS = ("before_cursor_execute", "after_cursor_execute", "commit", "rollback")
+MOMENTS = ("before_cursor_execute", "commit", "rollback")
 
 
 def _effect(store: Store, claim: jobs.Claim) -> None:
@@ -48,7 +48,7 @@ def _check(store: Store, acknowledged: list[str]) -> None:
             assert session.execute(text("PRAGMA foreign_key_check")).all() == []
     assert set(acknowledged) <= set(states)
     assert set(states.values()) == {"done"}
-    assert _effects(store) == Counter(states)
+    assert _effects(store) == Counter(list(states))
     assert audit.verify(store).broken is None
 
 
@@ -75,7 +75,7 @@ def _die_at(place: Path, url: str | None, moment: int) -> None:
         if next(count) == moment:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    for name in STATEMENT_EVENTS:
+    for name in MOMENTS:
         event.listen(Engine, name, happens)
     claim = jobs.claim(store, f"w{moment}")
     assert claim is not None
@@ -83,28 +83,31 @@ def _die_at(place: Path, url: str | None, moment: int) -> None:
     os._exit(0)
 
 
-def test_killed_at_each_statement_of_a_job_in_turn(tmp_path: Path, database_url: str | None) -> None:
-    """Not at random: before and after every statement and commit from the claim to the end."""
-    Store.open(tmp_path / "data", database_url).close()
-    asked = []
+def test_killed_at_each_statement_of_a_job_in_turn(
+    tmp_path: Path, database_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at random: before every statement and commit from the claim to the end."""
+    monkeypatch.setattr(jobs, "MOST_DEATHS", 1000)
+    asked: list[str] = []
+    place = tmp_path / "data"
     for moment in itertools.count(1):
-        store = Store.open(tmp_path / "data", database_url)
-        user = a_user(store, f"user{moment}")
+        store = Store.open(place, database_url)
+        jobs.release(store, f"w{moment - 1}")
         with store.session() as session:
-            asked.append(jobs.enqueue(session, "read", user, None, {}))
+            if jobs.waiting(session) == 0:
+                session.add(User(id=f"{moment:032}", name=f"user{moment}"))
+                session.flush()
+                asked.append(jobs.enqueue(session, "read", f"{moment:032}", None, {}))
         store.close()  # no connection crosses the fork
-        child = processes.Process(target=_die_at, args=(tmp_path / "data", database_url, moment))
+        child = processes.Process(target=_die_at, args=(place, database_url, moment))
         child.start()
         child.join()
-        store = Store.open(tmp_path / "data", database_url)
-        jobs.release(store, f"w{moment}")
-        _drain(store)
-        store.close()
         if child.exitcode == 0:
             break
         assert child.exitcode == -signal.SIGKILL
-    assert moment > 40  # a job takes more than twenty statements
-    store = Store.open(tmp_path / "data", database_url)
+    assert moment > 20, "a job takes more statements than that"
+    assert len(asked) >= 2, "the last kills come after the commit"
+    store = Store.open(place, database_url)
     _check(store, asked)
     store.close()
 
