@@ -77,7 +77,7 @@ def test_every_answer_carries_the_security_headers(department: Served, ada: Pers
         for http in (ada.http, nobody):
             headers = http.get(path).headers
             assert "frame-ancestors" in headers["content-security-policy"]
-            assert headers["x-frame-options"] in ("DENY", "SAMEORIGIN")
+            assert headers["x-frame-options"] == "DENY"
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["referrer-policy"] == "same-origin"
             assert headers["cross-origin-opener-policy"] == "same-origin"
