@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from workbench.imaging.workers import close_workers
     from workbench.service.engine import Engine
     from workbench.service.handlers import handlers
+    from workbench.service.retention import watch
     from workbench.service.sweeping import own_name, release_dead, sweep
     from workbench.store import loop
     from workbench.store.database import Store
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         release_dead(store)
         sweep(store)
+        watch(store, stop)
         loop.run(store, handlers(engine), stop, name)
     finally:
         close_workers()
