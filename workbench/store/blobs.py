@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -231,6 +232,11 @@ def _references() -> list[Exists]:
         if key.column.table.name == Blob.__tablename__
     ]
     return [exists().where(column == Blob.sha256) for column in columns]
+
+
+def free_bytes(folder: Path) -> int:
+    """Room left on the disk that `folder` lies on."""
+    return shutil.disk_usage(folder).free
 
 
 def sync_folder(folder: Path) -> None:

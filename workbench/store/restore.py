@@ -18,7 +18,7 @@ from workbench.errors import StoreError
 from workbench.store import archive, audit, migrate
 from workbench.store.archive import Manifest
 from workbench.store.backup import ROWS, BackedUp, Progress
-from workbench.store.blobs import Blobs, sync_folder
+from workbench.store.blobs import Blobs, free_bytes, sync_folder
 from workbench.store.database import UNFINISHED, Store, engine_of, opening_error, prepare_folder
 
 
@@ -62,7 +62,7 @@ def restore(
 
 def _check_room(data_dir: Path, manifest: Manifest) -> None:
     needed = sum(member.size for member in manifest.members)
-    free = shutil.disk_usage(data_dir).free
+    free = free_bytes(data_dir)
     if needed * 1.1 > free:
         raise StoreError(
             f"The backup takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. Name a folder on a "
