@@ -222,7 +222,7 @@ def _cost(draft: Draft) -> str:
         '<div class="wb-ends" aria-hidden="true"><span>false alarms are worse</span><span>misses are worse'
         "</span></div>"
         f'<p id="wb-cost-said" class="wb-cost">Missing one patient with <b>{finding}</b> weighs as much as '
-        f"<b data-cost>{shown}</b> false alarms, so it is the better call from a probability of "
+        f"<b data-cost>{shown} false alarm{'' if shown == '1' else 's'}</b>, so it is the better call from a probability of "
         f"<b data-from>{100 / (1 + cost):.0f} %</b> on.</p></section>"
     )
 

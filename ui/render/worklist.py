@@ -99,7 +99,7 @@ def _row(one: ConditionInfo, job: JobInfo | None, last: bool) -> str:
     state = (
         progress(job, cancel=False)
         if job is not None
-        else f'<span class="wb-tag wb-{tone}">{esc(title)}</span><small>{esc(one.said)}</small>'
+        else f'<span class="wb-tag wb-{tone}">{esc(title)}</span>{_said(one, title)}'
     )
     cases = plural(one.cases, "case") if one.cases else "–"
     unread = f"<small>{one.unread} unread</small>" if one.unread else ""
@@ -119,6 +119,12 @@ def _row(one: ConditionInfo, job: JobInfo | None, last: bool) -> str:
         f"{button(label, 'open', one.id + ':' + ('' if last else where), 'quiet', f'{label} {draft.title}')}"
         "</td></tr>"
     )
+
+
+def _said(one: ConditionInfo, title: str) -> str:
+    """What the status line adds to its title."""
+    said = one.said.removeprefix(f"{title}.").strip()
+    return f"<small>{esc(said)}</small>" if said else ""
 
 
 def _with(one: ConditionInfo) -> str:
