@@ -83,7 +83,7 @@ class Visit:
             for one in found
             if one["impact"] in ("serious", "critical")
         ]
-        assert grave == []
+        assert not grave, "\n".join(grave)
 
 
 @contextmanager

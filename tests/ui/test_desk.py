@@ -155,7 +155,9 @@ def test_an_edit_on_an_older_state_is_refused_with_what_was_typed_kept(here: Vis
     page.click("[data-action=add-class]")
     page.wait_for_selector("input[name=class] >> nth=2")
     page.fill("input[name=class] >> nth=2", "something else")
-    other = page.context.new_page()
+    browser = page.context.browser
+    assert browser is not None
+    other = browser.new_page()
     other.goto(page.url)
     other.wait_for_selector("#wb-title")
     other.fill("#wb-title", "Edited by the other")
@@ -179,7 +181,7 @@ def test_every_screen_is_accessible_and_fits_its_width(
         here.go("worklist")
         here.define(f"Seen at {width}")
         here.drop_folder(phantoms)
-        page.click(".wb-offer .wb-main, .wb-head .wb-main")
+        page.click("#wb-view-scans .wb-offer .wb-main")
         for screen in ("label", "scans", "define", "worklist"):
             here.go(screen)
             page.wait_for_timeout(300)
