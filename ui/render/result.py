@@ -1,0 +1,203 @@
+"""What an adapted version can be expected to do: the verdict first, then what stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ui.render import figures
+from ui.render.confusion import matrix
+from ui.render.markup import esc, findings, icon, plural
+from ui.render.thumbs import thumb
+from ui.render.words import TOO_FEW, figure, share, span
+from workbench.evaluation.statistics import percent
+from workbench.service.kinds import AdaptResult, ClassInfo, ScanInfo, Share95, VersionInfo
+
+Scans = Mapping[str, ScanInfo]
+
+
+def ingredients(classes: tuple[ClassInfo, ...]) -> str:
+    """What an adaptation would learn from: patients of each class, a mark each."""
+    rows = "".join(
+        f'<li><i class="wb-swatch wb-class-{i}"></i><b>{esc(one.name)}</b>'
+        f"<span>{plural(one.patients, 'patient')}</span>"
+        f'<div class="wb-tally wb-tally-{i}" aria-hidden="true">{"<i></i>" * min(one.patients, 40)}</div></li>'
+        for i, one in enumerate(classes)
+    )
+    return f'<ul class="wb-shots" aria-label="Labelled patients">{rows}</ul>'
+
+
+def nothing(classes: tuple[ClassInfo, ...]) -> str:
+    """In place of a result while there is none."""
+    patients = sum(one.patients for one in classes)
+    return (
+        '<section class="wb-result wb-vacant" aria-label="Result"><div>'
+        f"{_ghost()}<h3>No version yet</h3><p>Press Adapt. The model then learns from "
+        f"{plural(patients, 'labelled patient')}, and is tried on each of them in turn, every time without "
+        "that patient. What it got right appears here, with what that can and cannot tell you.</p>"
+        "</div></section>"
+    )
+
+
+def result(version: VersionInfo, scans: Scans, miss_cost: float) -> str:
+    """Everything that can be said of a version.
+
+    Args:
+        version: shown.
+        scans: labelled scans by identifier; those no longer there are left out.
+        miss_cost: how many false alarms one miss weighs, as the condition states it.
+    """
+    found = version.result
+    return (
+        f'<section class="wb-result" aria-label="Version {version.number}">{_verdict(version)}'
+        f'<div class="wb-pair-of">{_panel("Confusion matrix", "patients; press one to see them", matrix(found, scans))}'
+        f"{_panel('Per class', 'sensitivity, 95 % interval', _classes(found))}</div>"
+        f'<div class="wb-pair-of">{_panel("More patients", "forecast of the accuracy", _forecast(found))}'
+        f"{_panel('When to call it', 'threshold for the stated cost', _threshold(found, miss_cost))}</div>"
+        f"{_panel('Labelled scans to look at', 'doubtful labels, copies, shortcuts', _doubts(found, scans))}"
+        f"{_panel('How far it carries', 'calibration, promise, known conditions', _carries(found))}</section>"
+    )
+
+
+def _panel(title: str, aside: str, body: str) -> str:
+    return f'<div class="wb-panel"><h3>{title} <small>{aside}</small></h3>{body}</div>'
+
+
+def _verdict(version: VersionInfo) -> str:
+    found = version.result
+    title = f"Version {version.number}" + (" · in use" if version.active else "")
+    value, way = found.accuracy, len(found.classes)
+    if value is None or value.n == 0:
+        said = found.too_few or "Every class needs at least two patients before a patient can be left out."
+        return (
+            f'<div class="wb-verdict-card"><span class="wb-kicker">{title}</span>'
+            '<p class="wb-verdict">Too few to say</p>'
+            f'<p class="wb-said">{esc(said)} Until then its readings come without any figure to weigh them '
+            "by.</p></div>"
+        )
+    chance = 1 / way
+    return (
+        f'<div class="wb-verdict-card"><span class="wb-kicker">{title}</span>'
+        f'<p class="wb-verdict">Right in <b>{value.successes}</b> of <b>{value.n}</b> patients'
+        f'<span class="wb-range">{span(value.low, value.high)}</span></p>'
+        f"{figures.dots(value)}{figures.scale(value, chance, 'Patients read right')}"
+        f'<p class="wb-said">Each patient was read by a model that had not seen that patient. '
+        f"{_against_chance(value, chance, way)} The interval (95 %) is for new patients of the same source; "
+        "scans from elsewhere may be read worse.</p></div>"
+    )
+
+
+def _against_chance(value: Share95, chance: float, way: int) -> str:
+    guess = f"guessing between {way} classes ({percent(chance)} %)"
+    if value.low > chance:
+        return f"That is better than {guess}."
+    return f"<b>That is not shown to be better than {guess}.</b> Add patients, or look at the labels below."
+
+
+def _classes(found: AdaptResult) -> str:
+    rows = "".join(
+        f'<tr><th scope="row"><span class="wb-named"><i class="wb-swatch wb-class-{i}"></i>{esc(name)}</span>'
+        f"</th><td>{share(value)}</td><td>{figures.bar(value, i)}</td></tr>"
+        for i, (name, value) in enumerate(zip(found.classes, found.sensitivities, strict=True))
+    )
+    more = "".join(
+        f"<div><dt>{name}</dt><dd>{figure(value, percents)}</dd></div>"
+        for name, value, percents in (
+            ("Balanced accuracy", found.balanced_accuracy, True),
+            ("AUROC", found.auroc, False),
+        )
+    )
+    return (
+        '<table class="wb-table wb-per-class"><thead class="wb-unseen"><tr><th scope="col">Class</th>'
+        '<th scope="col">Read right</th><th scope="col">Interval</th></tr></thead>'
+        f'<tbody>{rows}</tbody></table><dl class="wb-figures">{more}</dl>'
+    )
+
+
+def _forecast(found: AdaptResult) -> str:
+    if len(found.curve) < 2:
+        return (
+            '<p class="wb-quiet-line wb-tall">Too few patients to forecast what more of them would bring. '
+            "From ten patients on, a forecast is drawn here.</p>"
+        )
+    have = sum(found.shots) / len(found.shots)
+    last = max(found.curve, key=lambda point: point.shots)
+    return (
+        f"{figures.curve(found.curve, have, 1 / len(found.classes))}"
+        f'<p class="wb-quiet-line">With {last.shots:g} patients per class: {percent(last.expected)} % '
+        f"expected, {span(last.low, last.high)} plausible. A forecast, not a result.</p>"
+    )
+
+
+def _threshold(found: AdaptResult, miss_cost: float) -> str:
+    finding = found.classes[0]
+    otherwise = found.classes[1] if len(found.classes) == 2 else "another class"
+    if miss_cost == 1:
+        cost = f"A miss of {esc(finding)} weighs as much as a false alarm"
+    elif miss_cost > 1:
+        cost = f"A miss of {esc(finding)} weighs {miss_cost:g} false alarms"
+    else:
+        cost = f"A false alarm weighs {1 / miss_cost:g} misses of {esc(finding)}"
+    return (
+        f'<p class="wb-big-line">Call it {esc(finding)} from <b>{percent(found.threshold)} %</b> on</p>'
+        f"{figures.threshold(found.threshold, finding, otherwise)}"
+        f'<p class="wb-quiet-line">{cost}, as the condition states. The threshold is as good as the '
+        "probabilities are calibrated; see below.</p>"
+    )
+
+
+def _doubts(found: AdaptResult, scans: Scans) -> str:
+    cards = [
+        _doubt(scans[scan_id], why, kind)
+        for kind, pairs in (("Label doubtful", found.suspects), ("Out of place", found.odd))
+        for scan_id, why in pairs
+        if scan_id in scans
+    ]
+    listed = findings(found.shortcuts)
+    limits = "".join(f"<li>{icon('info')}<span>{esc(line)}</span></li>" for line in found.limits)
+    parts = ""
+    if cards:
+        parts += f'<ul class="wb-doubts">{"".join(cards)}</ul>'
+    if listed or limits:
+        parts += f'<ul class="wb-findings" aria-label="Shortcuts and copies">{listed}{limits}</ul>'
+    if not cards and not listed:
+        parts = f'<p class="wb-quiet-line">{icon("ok")} Nothing doubtful was found.</p>{parts}'
+    return parts
+
+
+def _doubt(scan: ScanInfo, why: str, kind: str) -> str:
+    picture = thumb(scan, "look", spoken="Look at it")
+    return (
+        f'<li>{picture}<div><b>{kind}</b><p>{esc(why)}</p><button type="button" class="wb-link" '
+        f'data-action="look" data-value="{esc(scan.id)}">Look at it'
+        f'<span class="wb-unseen"> (scan {scan.number})</span></button></div></li>'
+    )
+
+
+def _carries(found: AdaptResult) -> str:
+    said = "".join(f"<li>{icon('info')}<span>{esc(line)}</span></li>" for line in found.statements)
+    method = found.choice or f"Method: {found.method}, as asked for."
+    return (
+        f'<ul class="wb-findings">{said}</ul><dl class="wb-facts">'
+        f"<div><dt>Method</dt><dd>{esc(method)}</dd></div>"
+        f"<div><dt>Weights</dt><dd>{esc(found.weights)}</dd></div>"
+        f"<div><dt>Learned from</dt><dd>{_shots(found)}</dd></div>"
+        f"<div><dt>Took</dt><dd>{found.seconds:.1f} s of processor time</dd></div></dl>"
+    )
+
+
+def _shots(found: AdaptResult) -> str:
+    return (
+        ", ".join(
+            f"{plural(count, 'patient')} of {esc(name)}"
+            for name, count in zip(found.classes, found.shots, strict=True)
+        )
+        or TOO_FEW
+    )
+
+
+def _ghost() -> str:
+    return (
+        '<svg class="wb-ghost" viewBox="0 0 120 60" aria-hidden="true"><path d="M6 46h108M6 46V8"/>'
+        '<path d="M10 40C34 20 60 16 112 13" class="wb-ghost-line"/>'
+        '<path d="M10 46C34 32 60 26 112 22M10 30C34 12 60 8 112 6" class="wb-ghost-band"/></svg>'
+    )
