@@ -275,6 +275,8 @@ class AdaptResult:
         threshold: probability of the first class from which it is the better call at the stated cost of a
             miss, 0 to 1.
         seconds: processor time it took.
+        modality: it was adapted to, ``OT`` where unknown.
+        prevalence, miss_cost: stated when it was made.
     """
 
     method: str
@@ -297,6 +299,9 @@ class AdaptResult:
     threshold: float
     weights: str
     seconds: float
+    modality: str = ""
+    prevalence: tuple[float, ...] | None = None
+    miss_cost: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +367,7 @@ class CaseInfo:
         verdict: ``agree``, ``disagree``, ``unsure`` or empty, by the actor.
         version: number that read it, 0 for none.
         has_evidence: whether a saliency map has been made.
+        refused: why the active version may not read it (another modality), or empty.
     """
 
     scan: ScanInfo
@@ -371,6 +377,7 @@ class CaseInfo:
     own: str | None = None
     verdict: str = ""
     has_evidence: bool = False
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,3 +445,54 @@ class UserInfo:
     used: int
     created: float
     signed_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """How the files of one import are read.
+
+    Attributes:
+        slices, box: the part of the scans that matters, as people write it
+            (`workbench.imaging.region.parse_region`); empty for the whole.
+        remedies: names of `workbench.imaging.options.Remedy`.
+        volume: which of several volumes in a file, from 0; None for the first, with a warning.
+        no_preamble: read DICOM without its part 10 header.
+        hints: whether the name of a file's folder suggests its class.
+    """
+
+    slices: str = ""
+    box: str = ""
+    remedies: tuple[str, ...] = ()
+    volume: int | None = None
+    no_preamble: bool = False
+    hints: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePixels:
+    """One slice of a scan for the viewer; physical value = stored * slope + intercept.
+
+    Attributes:
+        rows, columns, channels: 1 channel is little-endian uint16, 3 are uint8 RGB.
+        low, high: physical range of the slice, in `units`.
+        window: (centre, width) shown first.
+        presets: further windows by name: pairs of name and (centre, width).
+        index, slices: which slice, from 0, of how many.
+        spacing: millimetres between rows and between columns, or None.
+        data: row by row.
+    """
+
+    rows: int
+    columns: int
+    channels: int
+    low: float
+    high: float
+    units: str
+    window: tuple[float, float]
+    presets: tuple[tuple[str, tuple[float, float]], ...]
+    slope: float
+    intercept: float
+    index: int
+    slices: int
+    spacing: tuple[float, float] | None
+    data: bytes

@@ -188,6 +188,7 @@ class ScanRow(Base):
         identity: keyed hash of the pixels; equal for copies.
         copy: digest that exact copies share.
         findings: of reading it, as JSON.
+        beside: findings from comparing it with the other scans to be labelled of its condition, as JSON.
         hint: class name its folder suggests, empty where none does.
         batch: the import job it came with.
         removed: when somebody took it out, or None.
@@ -212,6 +213,7 @@ class ScanRow(Base):
     identity: Mapped[str] = mapped_column(String(128))
     copy: Mapped[str] = mapped_column(String(128))
     findings: Mapped[list[Any]]
+    beside: Mapped[list[Any]] = mapped_column(JSON, default=list)
     hint: Mapped[str] = mapped_column(String(120), default="")
     batch: Mapped[str | None] = mapped_column(String(32), index=True)
     uploader_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
@@ -227,6 +229,7 @@ class Label(Base):
         class_id: None for unsure, or for a withdrawn label.
         withdrawn: whether this takes the reader's label back.
         settles: whether it settles a disagreement between readers.
+        undoes: the row that this one takes back, or None.
     """
 
     __tablename__ = "labels"
@@ -237,6 +240,7 @@ class Label(Base):
     class_id: Mapped[str | None] = mapped_column(ForeignKey("classes.id", ondelete="CASCADE"))
     withdrawn: Mapped[bool] = mapped_column(Boolean, default=False)
     settles: Mapped[bool] = mapped_column(Boolean, default=False)
+    undoes: Mapped[int | None] = mapped_column(COUNTER)
     at: Mapped[float] = _now()
     __table_args__ = (Index("labels_of_scan", "scan_id", "id"),)
 
