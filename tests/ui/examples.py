@@ -128,6 +128,8 @@ def result(names: tuple[str, ...] = NAMES) -> AdaptResult:
         threshold=0.2,
         weights="general-2d (1.4.0)",
         seconds=3.84,
+        modality="DX",
+        miss_cost=4.0,
     )
 
 

@@ -38,13 +38,12 @@ def nothing(classes: tuple[ClassInfo, ...]) -> str:
     )
 
 
-def result(version: VersionInfo, scans: Scans, miss_cost: float) -> str:
+def result(version: VersionInfo, scans: Scans) -> str:
     """Everything that can be said of a version.
 
     Args:
         version: shown.
         scans: labelled scans by identifier; those no longer there are left out.
-        miss_cost: how many false alarms one miss weighs, as the condition states it.
     """
     found = version.result
     return (
@@ -52,7 +51,7 @@ def result(version: VersionInfo, scans: Scans, miss_cost: float) -> str:
         f'<div class="wb-pair-of">{_panel("Confusion matrix", "patients; press one to see them", matrix(found, scans))}'
         f"{_panel('Per class', 'sensitivity, 95 % interval', _classes(found))}</div>"
         f'<div class="wb-pair-of">{_panel("More patients", "forecast of the accuracy", _forecast(found))}'
-        f"{_panel('When to call it', 'threshold for the stated cost', _threshold(found, miss_cost))}</div>"
+        f"{_panel('When to call it', 'threshold for the stated cost', _threshold(found))}</div>"
         f"{_panel('Labelled scans to look at', 'doubtful labels, copies, shortcuts', _doubts(found, scans))}"
         f"{_panel('How far it carries', 'calibration, promise, known conditions', _carries(found))}</section>"
     )
@@ -128,8 +127,8 @@ def _forecast(found: AdaptResult) -> str:
     )
 
 
-def _threshold(found: AdaptResult, miss_cost: float) -> str:
-    finding = found.classes[0]
+def _threshold(found: AdaptResult) -> str:
+    finding, miss_cost = found.classes[0], found.miss_cost
     otherwise = found.classes[1] if len(found.classes) == 2 else "another class"
     if miss_cost == 1:
         cost = f"A miss of {esc(finding)} weighs as much as a false alarm"
@@ -140,7 +139,7 @@ def _threshold(found: AdaptResult, miss_cost: float) -> str:
     return (
         f'<p class="wb-big-line">Call it {esc(finding)} from <b>{percent(found.threshold)} %</b> on</p>'
         f"{figures.threshold(found.threshold, finding, otherwise)}"
-        f'<p class="wb-quiet-line">{cost}, as the condition states. The threshold is as good as the '
+        f'<p class="wb-quiet-line">{cost}, as the condition stated. The threshold is as good as the '
         "probabilities are calibrated; see below.</p>"
     )
 
