@@ -21,11 +21,11 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 
-from ui import exports, theme, work
-from ui.page import Page
+from ui.former import exports, theme, work
+from ui.former.page import Page
+from ui.former.session import Session, Sessions
+from ui.former.work import Engine
 from ui.server import Gate, read_cookie
-from ui.session import Session, Sessions
-from ui.work import Engine
 from workbench.errors import ModelFileError, WorkbenchError
 from workbench.weights import DEFAULT
 

@@ -13,9 +13,13 @@ import secrets
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
+import gradio as gr
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui.session import Session, Sessions
+from ui.former.session import Session, Sessions
+from workbench.errors import SignInError
+from workbench.service.kinds import Actor
 
 UPLOAD = "/gradio_api/upload"
 _PAGES = frozenset({"/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/health"})
@@ -100,6 +104,18 @@ class Gate:
         if path == UPLOAD and session is not None:
             guarded = _claiming(guarded, session)
         await self._app(scope, receive, guarded)
+
+
+def actor_of(request: Request | gr.Request) -> Actor:
+    """Who asks, as the gate found out by cookie or token before anything else saw the request.
+
+    Raises:
+        SignInError: nobody is signed in any more.
+    """
+    actor = getattr(request.state, "actor", None)
+    if not isinstance(actor, Actor):
+        raise SignInError("You are no longer signed in. Reload the page.")
+    return actor
 
 
 def read_cookie(header: str, name: str) -> str | None:

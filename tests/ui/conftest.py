@@ -15,8 +15,8 @@ import uvicorn
 from PIL import Image
 
 from ui.app import build
-from ui.session import Session, Sessions
-from ui.work import Engine
+from ui.former.session import Session, Sessions
+from ui.former.work import Engine
 from workbench.backbones import BackboneSpec
 from workbench.imaging.phantom import write_phantoms
 from workbench.imaging.recipe import Recipe

@@ -136,7 +136,7 @@ def change_password(store: Store, actor: Actor, old: str, new: str, address: str
 
 
 def set_display(store: Store, actor: Actor, user_id: str, display: str) -> UserInfo:
-    """How a person is shown, and the reader's name on labels from now on; one's own, or an administrator's to set.
+    """How a person is shown, and the reader's name on labels from now on.
 
     Raises:
         NotAllowed: it is another's, and the actor is no administrator.

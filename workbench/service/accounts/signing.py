@@ -11,7 +11,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, or_, select
 
 from workbench.errors import SignInError
 from workbench.service.accounts import passwords, throttle
@@ -146,5 +146,5 @@ def set_reader(store: Store, cookie: str, reader: str) -> None:
             entry.reader = reader.strip()[:120]
 
 
-def _over(now: float, timeouts: Timeouts):  # type: ignore[no-untyped-def]
-    return (SignIn.seen < now - timeouts.idle) | (SignIn.created < now - timeouts.absolute)
+def _over(now: float, timeouts: Timeouts) -> ColumnElement[bool]:
+    return or_(SignIn.seen < now - timeouts.idle, SignIn.created < now - timeouts.absolute)

@@ -1,4 +1,4 @@
-"""Tokens for the HTTP API: shown once, kept as SHA-256, with the rights of whoever made them, until they expire."""
+"""Tokens for the HTTP API: shown once, kept as SHA-256, with their owner's rights, until they expire."""
 
 from __future__ import annotations
 

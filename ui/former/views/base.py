@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import gradio as gr
 from gradio.blocks import Block
 
-from ui.session import Session
+from ui.former.session import Session
 
 Updates = Mapping[Block, object]
 """New values and properties by component, as Gradio takes them from a handler."""

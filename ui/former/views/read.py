@@ -5,9 +5,9 @@ from __future__ import annotations
 import gradio as gr
 from gradio.blocks import Block
 
-from ui.render import reading as render
-from ui.session import Case, Session
-from ui.views.base import Updates, View, drop_zone, html, region_inputs, text
+from ui.former.render import reading as render
+from ui.former.session import Case, Session
+from ui.former.views.base import Updates, View, drop_zone, html, region_inputs, text
 from workbench.imaging.display import WINDOW_PRESETS, default_window
 from workbench.imaging.scan import Units
 

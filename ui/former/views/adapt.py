@@ -5,11 +5,11 @@ from __future__ import annotations
 import gradio as gr
 from gradio.blocks import Block
 
-from ui.render.estimate import estimate
-from ui.render.markup import esc, notice
-from ui.session import Session
-from ui.views.base import Updates, View, text
-from ui.work import Engine
+from ui.former.render.estimate import estimate
+from ui.former.render.markup import esc, notice
+from ui.former.session import Session
+from ui.former.views.base import Updates, View, text
+from ui.former.work import Engine
 
 _INTRO = """
 <div class="wb-lead"><h2>Adapt</h2>

@@ -13,18 +13,18 @@ from functools import partial
 import gradio as gr
 from gradio.blocks import Block
 
-from ui import work
-from ui.progress import Done, Report, watch
-from ui.render import chrome, tray
-from ui.render.markup import notice
+from ui.former import work
+from ui.former.progress import Done, Report, watch
+from ui.former.render import chrome, tray
+from ui.former.render.markup import notice
+from ui.former.session import MAX_CLASSES, MIN_CLASSES, Session, Sessions
+from ui.former.views.adapt import AdaptView
+from ui.former.views.base import Updates, View, html, text
+from ui.former.views.condition import ConditionView
+from ui.former.views.read import AS_STORED, CUSTOM, ReadView, presets
+from ui.former.views.scans import ScansView
+from ui.former.work import Engine
 from ui.server import read_cookie
-from ui.session import MAX_CLASSES, MIN_CLASSES, Session, Sessions
-from ui.views.adapt import AdaptView
-from ui.views.base import Updates, View, html, text
-from ui.views.condition import ConditionView
-from ui.views.read import AS_STORED, CUSTOM, ReadView, presets
-from ui.views.scans import ScansView
-from ui.work import Engine
 from workbench.errors import WorkbenchError
 from workbench.imaging.display import WINDOW_PRESETS
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gradio as gr
 from gradio.blocks import Block
 
-from ui.render import tray as trays
-from ui.render.markup import notice
-from ui.session import MAX_CLASSES, Session
-from ui.views.base import Updates, View, drop_zone, html, region_inputs, text
-from ui.work import missing
+from ui.former.render import tray as trays
+from ui.former.render.markup import notice
+from ui.former.session import MAX_CLASSES, Session
+from ui.former.views.base import Updates, View, drop_zone, html, region_inputs, text
+from ui.former.work import missing
 
 _INTRO = """
 <div class="wb-lead wb-row"><h2>Labelled scans</h2>
