@@ -106,7 +106,7 @@ def _read(
     shift = f'<ul class="wb-findings wb-badges" aria-label="Warnings">{badges}</ul>' if badges else ""
     return (
         f"{notice('warning', reading.caution)}"
-        f'<div class="wb-block">{_headline(reading)}{shift}{_bars(reading, threshold)}{_own(case, classes)}'
+        f'<div class="wb-block">{_headline(reading)}{shift}{_bars(reading, threshold)}{_better_call(reading, threshold)}{_own(case, classes)}'
         f'<p class="wb-quiet-line">{_kind(reading)} Rests on {esc(reading.evidence_n)}.</p></div>'
         f'<div class="wb-block wb-verdict-block"><h3>Your verdict</h3>{_verdict(case)}'
         f"{_into_support(case, classes) if may_edit and case.verdict else ''}</div>"
@@ -157,6 +157,17 @@ def _cut(threshold: float) -> str:
         return ""
     told = f"Threshold at the stated cost of a miss: {percent(threshold)} %"
     return f'<s style="left:{100 * threshold:.1f}%" title="{told}"><span class="wb-unseen">{told}</span></s>'
+
+
+def _better_call(reading: ShownReading, threshold: float) -> str:
+    """Where the stated cost of a miss makes the first class the better call though it is not the likeliest."""
+    finding, share = reading.classes[0], reading.probabilities[0]
+    if reading.none_of_these or reading.label == finding or share < threshold:
+        return ""
+    return (
+        f'<p class="wb-own-line">{icon("warning")}<span>At the stated cost of a miss <b>{esc(finding)}</b> is the '
+        f"better call: {percent(share)} % is above {percent(threshold)} %.</span></p>"
+    )
 
 
 def _kind(reading: ShownReading) -> str:

@@ -70,7 +70,7 @@ def _line(case: CaseInfo) -> str:
         return "<span>none of these</span>"
     top = reading.classes.index(reading.label)
     share = percent(max(reading.probabilities)) if reading.probabilities else TOO_FEW
-    told = f" · {VERDICTS[case.verdict]}" if case.verdict in VERDICTS else ""
+    told = f'<span class="wb-unseen">, {VERDICTS[case.verdict]}</span>' if case.verdict in VERDICTS else ""
     return f'<span><i class="wb-swatch wb-class-{top}"></i>{esc(reading.label)} {share} %{told}</span>'
 
 

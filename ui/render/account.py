@@ -1,0 +1,62 @@
+"""One's own account: name on labels, password, tokens for the HTTP interface."""
+
+from __future__ import annotations
+
+from ui.render.markup import esc
+from ui.render.words import moment
+from workbench.service.accounts import TokenInfo
+from workbench.service.kinds import Actor
+
+
+def own(actor: Actor, login: bool) -> str:
+    """Name on labels, and the password where people sign in."""
+    password = (
+        '<form class="wb-form" data-submit="own-password"><label>Password now'
+        '<input name="old" type="password" autocomplete="current-password" required></label>'
+        '<label>New password<input name="new" type="password" autocomplete="new-password" minlength="12" required>'
+        '</label><button type="submit" class="wb-button wb-quiet">Change the password</button></form>'
+        if login
+        else ""
+    )
+    return (
+        f'<section class="wb-site-card" aria-label="Your account"><h3>You <small>{esc(actor.name)}, '
+        f"{esc(actor.role.value)}</small></h3>"
+        '<form class="wb-form" data-submit="reader"><label>Name on your labels and opinions'
+        f'<input name="reader" value="{esc(actor.reader)}" maxlength="120" autocomplete="name"></label>'
+        f'<button type="submit" class="wb-button wb-quiet">Save</button></form>{password}</section>'
+    )
+
+
+def tokens(held: tuple[TokenInfo, ...], fresh: str) -> str:
+    """Tokens for programs; a new one is shown once.
+
+    Args:
+        held: the actor's own.
+        fresh: value of the one just made, or empty.
+    """
+    rows = "".join(
+        f"<li><span><b>{esc(one.name)}</b><small>made {moment(one.created)}, used {moment(one.used)}, "
+        f"{_until(one.expires)}</small></span>"
+        f'<button type="button" class="wb-button wb-quiet" data-action="revoke" data-value="{esc(one.id)}" '
+        f'data-confirm="Revoke this token? Programs that use it stop at once.">Revoke<span class="wb-unseen"> '
+        f"{esc(one.name)}</span></button></li>"
+        for one in held
+    )
+    listed = f'<ul class="wb-offers">{rows}</ul>' if rows else '<p class="wb-quiet-line">None yet.</p>'
+    shown = (
+        '<div class="wb-notice wb-ok" role="status"><div><p>Copy it now: it is not shown again.</p>'
+        f'<code class="wb-print">{esc(fresh)}</code></div></div>'
+        if fresh
+        else ""
+    )
+    return (
+        '<section class="wb-site-card" aria-label="Tokens"><h3>Tokens <small>for programs that use /api/v1</small>'
+        f"</h3>{shown}{listed}"
+        '<form class="wb-form" data-submit="token"><label>What it is for<input name="name" required maxlength="120" '
+        'autocomplete="off"></label><label>Days<input name="days" inputmode="numeric" value="90" maxlength="4"></label>'
+        '<button type="submit" class="wb-button wb-quiet">Make a token</button></form></section>'
+    )
+
+
+def _until(expires: float | None) -> str:
+    return "never expires" if expires is None else f"expires {moment(expires, expires + 864_000)}"

@@ -1,0 +1,202 @@
+"""Administration of the site: people, room, what is kept how long, the trail, the workers."""
+
+from __future__ import annotations
+
+from ui.render import figures
+from ui.render.markup import esc, icon, plural
+from ui.render.words import moment, size, stamp
+from workbench.service.kinds import Role, UserInfo
+from workbench.service.oversight import Health, Trail
+from workbench.store.audit import Verdict
+
+_ROLES = {
+    Role.READER: "Reader: looks, labels as a second reader, reads cases",
+    Role.EDITOR: "Editor: makes conditions too",
+    Role.ADMIN: "Administrator: people, room and the trail too",
+}
+_GB = 1_000_000_000
+
+
+def lead(admin: bool) -> str:
+    """What the screen is for."""
+    if admin:
+        said = "People, room, what is kept how long, and the trail. You see no scans of others here."
+        return f'<header class="wb-lead"><h2>Administer</h2><p>{said}</p></header>'
+    return (
+        '<header class="wb-lead"><h2>Your account</h2><p>Your name, your password, your tokens.</p></header>'
+    )
+
+
+def people(users: tuple[UserInfo, ...], own: str, open_form: str, default_quota: int, login: bool) -> str:
+    """Everybody who may sign in, and a form for somebody new.
+
+    Args:
+        users: as they are listed.
+        own: identifier of the actor.
+        open_form: identifier of the user whose settings are open, ``new`` for the form, or empty.
+        default_quota: bytes for who has no quota of their own.
+        login: whether people sign in at all.
+    """
+    rows = "".join(_person(user, own, user.id == open_form, default_quota) for user in users)
+    note = "" if login else (
+        f'<p class="wb-quiet-line">{icon("info")} Nobody signs in: the workbench serves this machine only. Start it '
+        "with a login to let people in.</p>"
+    )  # fmt: skip
+    return (
+        '<section class="wb-site-card" aria-label="People"><div class="wb-site-head"><h3>People '
+        f"<small>{plural(len(users), 'account')}</small></h3>{_toggle('Add somebody', 'new', open_form == 'new')}"
+        f"</div>{note}{_new_person() if open_form == 'new' else ''}"
+        '<div class="wb-scroll" tabindex="0" role="region" aria-label="Accounts"><table class="wb-table wb-people">'
+        '<thead><tr><th scope="col">Who</th><th scope="col">Role</th><th scope="col">Room used</th>'
+        '<th scope="col">Signed in</th><th scope="col"><span class="wb-unseen">Change</span></th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _toggle(label: str, value: str, pressed: bool) -> str:
+    return (
+        f'<button type="button" class="wb-button wb-quiet" data-action="form" data-value="{esc(value)}" '
+        f'aria-expanded="{str(pressed).lower()}">{"Close" if pressed else label}</button>'
+    )
+
+
+def _person(user: UserInfo, own: str, opened: bool, default_quota: int) -> str:
+    room = user.quota if user.quota is not None else default_quota
+    gauge = figures.gauge(user.used, room, f"{size(user.used)} of {size(room)} used")
+    closed = "" if user.active else '<span class="wb-chip">closed</span>'
+    you = '<span class="wb-chip wb-chip-on">you</span>' if user.id == own else ""
+    tools = (
+        f'<button type="button" class="wb-link" data-action="form" data-value="{esc(user.id)}" '
+        f'aria-expanded="{str(opened).lower()}">{"Close" if opened else "Change"}'
+        f'<span class="wb-unseen"> {esc(user.name)}</span></button>'
+    )
+    row = (
+        f'<tr class="{"" if user.active else "wb-shut"}"><th scope="row"><b>{esc(user.display or user.name)}</b>'
+        f"<small>{esc(user.name)}</small>{you}{closed}</th><td>{user.role.value.capitalize()}</td>"
+        f"<td>{gauge}<small>{size(user.used)} of {size(room)}</small></td><td>{moment(user.signed_in)}</td>"
+        f"<td>{tools}</td></tr>"
+    )
+    return row + (
+        f'<tr class="wb-person-form"><td colspan="5">{_settings(user, own)}</td></tr>' if opened else ""
+    )
+
+
+def _settings(user: UserInfo, own: str) -> str:
+    uid = esc(user.id)
+    quota = "" if user.quota is None else f"{user.quota / _GB:g}"
+    close = (
+        f'<button type="button" class="wb-button wb-quiet" data-action="{"close" if user.active else "reopen"}" '
+        f'data-value="{uid}">{"Close the account" if user.active else "Open it again"}</button>'
+        if user.id != own
+        else '<span class="wb-quiet-line">You cannot close your own account.</span>'
+    )
+    return (
+        f'<form class="wb-form" data-submit="change-user" data-value="{uid}"><label>Role'
+        f'<select name="role" aria-label="Role of {esc(user.name)}">{_role_options(user.role)}</select></label>'
+        f'<label>Quota in GB, empty for the site’s<input name="quota" inputmode="decimal" value="{quota}" '
+        'maxlength="12" autocomplete="off"></label>'
+        '<button type="submit" class="wb-button wb-solid">Save</button></form>'
+        f'<form class="wb-form" data-submit="set-password" data-value="{uid}"><label>New password'
+        '<input name="password" type="password" autocomplete="new-password" minlength="12" required></label>'
+        '<button type="submit" class="wb-button wb-quiet">Set the password</button>'
+        f"{close}</form>"
+    )
+
+
+def _role_options(chosen: Role) -> str:
+    return "".join(
+        f'<option value="{role.value}"{" selected" if role is chosen else ""}>{esc(said)}</option>'
+        for role, said in _ROLES.items()
+    )
+
+
+def _new_person() -> str:
+    return (
+        '<form class="wb-form wb-form-new" data-submit="add-user"><label>Name to sign in with'
+        '<input name="name" required maxlength="120" autocomplete="off" autocapitalize="none"></label>'
+        '<label>Shown as<input name="display" maxlength="120" autocomplete="off" placeholder="Dr Maja Lind"></label>'
+        f'<label>Role<select name="role">{_role_options(Role.READER)}</select></label>'
+        '<label>First password<input name="password" type="password" required minlength="12" '
+        'autocomplete="new-password"></label>'
+        '<button type="submit" class="wb-button wb-solid">Add</button></form>'
+    )
+
+
+def health(found: Health) -> str:
+    """Whether the workers keep up, and how much room there is."""
+    state = "warning" if found.stuck or (found.queued and not found.workers) else "ok"
+    if found.workers:
+        rows = "".join(
+            f"<li><b>{esc(one.kind)}</b><span>{one.done} of {one.total or '?'}</span>"
+            f"<small>since {moment(one.since)}</small></li>"
+            for one in found.workers
+        )
+        busy = f'<ol class="wb-busy" aria-label="Jobs that run">{rows}</ol>'
+    else:
+        busy = '<p class="wb-quiet-line">Nothing runs now.</p>'
+    said = (
+        f"{plural(found.queued, 'job')} waiting, {len(found.workers)} running"
+        + (f", {found.stuck} without a sign of life" if found.stuck else "")
+        + (f"; {plural(found.failed, 'job')} failed in a day" if found.failed else "")
+    )
+    parts = (
+        ("Scans and files", found.blobs),
+        ("Database", found.database),
+        ("Uploads under way", found.spool),
+    )
+    room = "".join(f"<div><dt>{name}</dt><dd>{size(count)}</dd></div>" for name, count in parts)
+    whole = found.free + found.blobs + found.database + found.spool
+    used = figures.gauge(whole - found.free, whole, f"{size(found.free)} free on the disk")
+    return (
+        f'<section class="wb-site-card" aria-label="Workers and room"><h3>Workers and room</h3>'
+        f'<p class="wb-state-line">{icon(state)}<span>{said}</span></p>{busy}'
+        f'<dl class="wb-facts">{room}<div><dt>Free on the disk</dt><dd>{size(found.free)}</dd></div></dl>{used}'
+        "</section>"
+    )
+
+
+def trail(page: Trail, verdict: Verdict | None) -> str:
+    """Lines of the audit trail, filtered, and whether it is whole."""
+    rows = "".join(
+        f'<tr><td class="wb-num">{line.seq}</td><td class="wb-num">{stamp(line.at)}</td><td>{esc(line.who)}</td>'
+        f"<td>{esc(line.action)}</td><td>{esc(line.kind)} <code>{esc(line.object_id[:8])}</code></td>"
+        f'<td class="wb-detail">{esc(line.detail)}</td></tr>'
+        for line in page.lines
+    )
+    if not rows:
+        rows = '<tr><td colspan="6" class="wb-quiet-line">No line fits the filter.</td></tr>'
+    older = (
+        f'<button type="button" class="wb-button wb-quiet" data-action="older" data-value="{page.lines[-1].seq}">'
+        "Older lines</button>"
+        if page.more and page.lines
+        else ""
+    )
+    return (
+        '<section class="wb-site-card wb-site-wide" aria-label="Audit trail"><div class="wb-site-head"><h3>Audit '
+        f"trail <small>{plural(page.total, 'line')}; UTC</small></h3>"
+        '<button type="button" class="wb-button wb-quiet" data-action="verify-trail">Verify</button>'
+        '<button type="button" class="wb-button wb-quiet" data-action="export-trail">Export</button></div>'
+        f'{_whole(verdict)}<form class="wb-form wb-filter" data-submit="filter-trail" role="search" '
+        'aria-label="Filter the trail"><label>Action or object<input name="what" '
+        f'value="{esc(page.what)}" placeholder="label, version, user" maxlength="64"></label><label>Who'
+        f'<input name="who" value="{esc(page.who)}" maxlength="120"></label>'
+        '<button type="submit" class="wb-button wb-quiet">Filter</button></form>'
+        '<div class="wb-scroll wb-trail" tabindex="0" role="region" aria-label="Lines of the trail">'
+        '<table class="wb-table"><thead><tr><th scope="col">No</th><th scope="col">When</th><th scope="col">Who</th>'
+        '<th scope="col">Did</th><th scope="col">To</th><th scope="col">With</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{older}</section>"
+    )
+
+
+def _whole(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return ""
+    if verdict.broken is None:
+        return (
+            f'<div class="wb-notice wb-ok" role="status">{icon("ok")}<span>Whole: {plural(verdict.lines, "line")} hold '
+            f"together. Head, worth noting elsewhere: <code>{esc(verdict.head)}</code></span></div>"
+        )
+    return (
+        f'<div class="wb-notice wb-refused" role="alert">{icon("refused")}<span><b>Broken at line {verdict.broken}.'
+        f"</b> {esc(verdict.reason)}</span></div>"
+    )
