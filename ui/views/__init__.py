@@ -1,0 +1,1 @@
+"""The screens: what each shows, and what happens when something on it is pressed."""
