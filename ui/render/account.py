@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ui.render.markup import esc
-from ui.render.words import moment
+from ui.render.words import day, moment
 from workbench.service.accounts import TokenInfo
 from workbench.service.kinds import Actor
 
@@ -19,7 +19,7 @@ def own(actor: Actor, login: bool) -> str:
         else ""
     )
     return (
-        f'<section class="wb-site-card" aria-label="Your account"><h3>You <small>{esc(actor.name)}, '
+        f'<section class="wb-card wb-site" aria-label="Your account"><h3>You <small>{esc(actor.name)}, '
         f"{esc(actor.role.value)}</small></h3>"
         '<form class="wb-form" data-submit="reader"><label>Name on your labels and opinions'
         f'<input name="reader" value="{esc(actor.reader)}" maxlength="120" autocomplete="name"></label>'
@@ -38,11 +38,11 @@ def tokens(held: tuple[TokenInfo, ...], fresh: str) -> str:
         f"<li><span><b>{esc(one.name)}</b><small>made {moment(one.created)}, used {moment(one.used)}, "
         f"{_until(one.expires)}</small></span>"
         f'<button type="button" class="wb-button wb-quiet" data-action="revoke" data-value="{esc(one.id)}" '
-        f'data-confirm="Revoke this token? Programs that use it stop at once.">Revoke<span class="wb-unseen"> '
+        f'data-confirm="Revoke this token? Programs that use it stop at once.">Revoke<span class="wb-hidden"> '
         f"{esc(one.name)}</span></button></li>"
         for one in held
     )
-    listed = f'<ul class="wb-offers">{rows}</ul>' if rows else '<p class="wb-quiet-line">None yet.</p>'
+    listed = f'<ul class="wb-offers">{rows}</ul>' if rows else '<p class="wb-aside">None yet.</p>'
     shown = (
         '<div class="wb-notice wb-ok" role="status"><div><p>Copy it now: it is not shown again.</p>'
         f'<code class="wb-print">{esc(fresh)}</code></div></div>'
@@ -50,7 +50,7 @@ def tokens(held: tuple[TokenInfo, ...], fresh: str) -> str:
         else ""
     )
     return (
-        '<section class="wb-site-card" aria-label="Tokens"><h3>Tokens <small>for programs that use /api/v1</small>'
+        '<section class="wb-card wb-site" aria-label="Tokens"><h3>Tokens <small>for programs that use /api/v1</small>'
         f"</h3>{shown}{listed}"
         '<form class="wb-form" data-submit="token"><label>What it is for<input name="name" required maxlength="120" '
         'autocomplete="off"></label><label>Days<input name="days" inputmode="numeric" value="90" maxlength="4"></label>'
@@ -59,4 +59,4 @@ def tokens(held: tuple[TokenInfo, ...], fresh: str) -> str:
 
 
 def _until(expires: float | None) -> str:
-    return "never expires" if expires is None else f"expires {moment(expires, expires + 864_000)}"
+    return "never expires" if expires is None else f"expires {day(expires)}"

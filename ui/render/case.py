@@ -69,7 +69,7 @@ def _own_first(classes: tuple[ClassInfo, ...]) -> str:
         for i, one in enumerate(classes)
     )
     return (
-        '<div class="wb-block wb-own"><h3>What do you read?</h3><p class="wb-quiet-line">The model’s reading is '
+        '<div class="wb-card wb-block wb-own"><h3>What do you read?</h3><p class="wb-aside">The model’s reading is '
         f'shown once you have said yours.</p><div class="wb-choices">{keys}<button type="button" '
         'class="wb-choice" data-action="own" data-value="" data-key="u"><i class="wb-swatch"></i>'
         "<span>I am unsure</span><kbd>U</kbd></button></div></div>"
@@ -106,13 +106,13 @@ def _read(
     shift = f'<ul class="wb-findings wb-badges" aria-label="Warnings">{badges}</ul>' if badges else ""
     return (
         f"{notice('warning', reading.caution)}"
-        f'<div class="wb-block">{_headline(reading)}{shift}{_bars(reading, threshold)}{_better_call(reading, threshold)}{_own(case, classes)}'
-        f'<p class="wb-quiet-line">{_kind(reading)} Rests on {esc(reading.evidence_n)}.</p></div>'
-        f'<div class="wb-block wb-verdict-block"><h3>Your verdict</h3>{_verdict(case)}'
+        f'<div class="wb-card wb-block">{_headline(reading)}{shift}{_bars(reading, threshold)}{_better_call(reading, threshold)}{_own(case, classes)}'
+        f'<p class="wb-aside">{_kind(reading)} Rests on {esc(reading.evidence_n)}.</p></div>'
+        f'<div class="wb-card wb-block wb-verdict-block"><h3>Your verdict</h3>{_verdict(case)}'
         f"{_into_support(case, classes) if may_edit and case.verdict else ''}</div>"
-        f'<div class="wb-block"><h3>Nearest labelled scans <small>press one to see it beside the case</small>'
+        f'<div class="wb-card wb-block"><h3>Nearest labelled scans <small>press one to see it beside the case</small>'
         f"</h3>{_nearest(reading, scans, beside)}</div>"
-        f'<div class="wb-block"><h3>Where the evidence lies <small>not proof</small></h3>'
+        f'<div class="wb-card wb-block"><h3>Where the evidence lies <small>not proof</small></h3>'
         f"{_evidence(case, evidence)}</div>"
     )
 
@@ -126,7 +126,7 @@ def _headline(reading: ShownReading) -> str:
         )
         return (
             f'<p class="wb-call wb-call-none">{icon("warning")}<span>None of these</span></p>'
-            f'<p class="wb-quiet-line">{said}</p>'
+            f'<p class="wb-aside">{said}</p>'
         )
     top = reading.classes.index(reading.label)
     call = (
@@ -156,7 +156,7 @@ def _cut(threshold: float) -> str:
     if not 0.0 < threshold < 1.0:
         return ""
     told = f"Threshold at the stated cost of a miss: {percent(threshold)} %"
-    return f'<s style="left:{100 * threshold:.1f}%" title="{told}"><span class="wb-unseen">{told}</span></s>'
+    return f'<s style="left:{100 * threshold:.1f}%" title="{told}"><span class="wb-hidden">{told}</span></s>'
 
 
 def _better_call(reading: ShownReading, threshold: float) -> str:
@@ -191,7 +191,7 @@ def _verdict(case: CaseInfo) -> str:
     said = f"Recorded: {VERDICTS[case.verdict]}." if case.verdict in VERDICTS else "Goes into the record."
     return (
         f'<div class="wb-choices wb-choices-row" role="group" aria-label="Verdict">{buttons}</div>'
-        f'<p class="wb-quiet-line wb-after" role="status">{said} {onward}</p>'
+        f'<p class="wb-aside wb-after" role="status">{said} {onward}</p>'
     )
 
 
@@ -203,7 +203,7 @@ def _into_support(case: CaseInfo, classes: tuple[ClassInfo, ...]) -> str:
         for i, one in enumerate(classes)
     )
     return (
-        '<details class="wb-more"><summary>Add it to the labelled scans</summary><p class="wb-quiet-line">Only '
+        '<details class="wb-more"><summary>Add it to the labelled scans</summary><p class="wb-aside">Only '
         "with a label you are sure of: the next adaptation learns from it, and it can no longer be read as new."
         f'</p><div class="wb-choices-wrap">{buttons}</div></details>'
     )
@@ -215,9 +215,9 @@ def _nearest(reading: ShownReading, scans: dict[str, ScanInfo], beside: str | No
         _near(near, scans[near.scan_id], order, beside) for near in reading.near if near.scan_id in scans
     )
     if not cards:
-        return '<p class="wb-quiet-line">None is left among the labelled scans.</p>'
+        return '<p class="wb-aside">None is left among the labelled scans.</p>'
     return (
-        f'<div class="wb-minis wb-minis-four">{cards}</div><p class="wb-quiet-line">Distance to the case: 0 is '
+        f'<div class="wb-minis wb-minis-four">{cards}</div><p class="wb-aside">Distance to the case: 0 is '
         "the same, 2 the opposite.</p>"
     )
 
@@ -238,14 +238,14 @@ def _evidence(case: CaseInfo, job: JobInfo | None) -> str:
         return (
             '<details class="wb-more wb-evidence-fold"><summary data-key="e">Show it <kbd>E</kbd></summary>'
             f'<img class="wb-evidence" src="/files/evidence/{esc(case.scan.id)}" loading="lazy" '
-            f'alt="The case with the map of the evidence laid over it"><p class="wb-quiet-line">Orange speaks '
+            f'alt="The case with the map of the evidence laid over it"><p class="wb-aside">Orange speaks '
             f"for the class it was read as, blue against it. {NOT_PROOF}</p></details>"
         )
     if job is not None and not job.over:
-        return '<p class="wb-quiet-line" role="status">Looking for it. You may read on meanwhile.</p>'
+        return '<p class="wb-aside" role="status">Looking for it. You may read on meanwhile.</p>'
     failed = f"{esc(job.error)} " if job is not None and job.state == "failed" else ""
     return (
         f'<button type="button" class="wb-button wb-quiet" data-action="evidence" '
         f'data-value="{esc(case.scan.id)}" data-key="e">Look for it&nbsp;<kbd>E</kbd></button>'
-        f'<p class="wb-quiet-line">{failed}Covers parts of the scan in turn and sees what changes. {NOT_PROOF}</p>'
+        f'<p class="wb-aside">{failed}Covers parts of the scan in turn and sees what changes. {NOT_PROOF}</p>'
     )

@@ -44,7 +44,7 @@ def worklist(cases: tuple[CaseInfo, ...], selected: str | None, condition: Condi
     said = (
         f"{plural(len(cases), 'case')}, {left} to read" if left else f"All {plural(len(cases), 'case')} read"
     )
-    return f'<nav class="wb-caselist" aria-label="Cases"><p class="wb-unseen" role="status">{said}</p>{lists}</nav>'
+    return f'<nav class="wb-caselist" aria-label="Cases"><p class="wb-hidden" role="status">{said}</p>{lists}</nav>'
 
 
 def _row(case: CaseInfo, selected: str | None) -> str:
@@ -70,7 +70,7 @@ def _line(case: CaseInfo) -> str:
         return "<span>none of these</span>"
     top = reading.classes.index(reading.label)
     share = percent(max(reading.probabilities)) if reading.probabilities else TOO_FEW
-    told = f'<span class="wb-unseen">, {VERDICTS[case.verdict]}</span>' if case.verdict in VERDICTS else ""
+    told = f'<span class="wb-hidden">, {VERDICTS[case.verdict]}</span>' if case.verdict in VERDICTS else ""
     return f'<span><i class="wb-swatch wb-class-{top}"></i>{esc(reading.label)} {share} %{told}</span>'
 
 

@@ -17,7 +17,7 @@ def matrix(result: AdaptResult, scans: Mapping[str, ScanInfo]) -> str:
     order of focus; so nothing on the screen moves.
     """
     if not any(map(any, result.confusion)):
-        return '<p class="wb-quiet-line">No patient could be tried yet.</p>'
+        return '<p class="wb-aside">No patient could be tried yet.</p>'
     heads = "".join(
         f'<th scope="col"><span><i class="wb-swatch wb-class-{i}"></i>{esc(name)}</span></th>'
         for i, name in enumerate(result.classes)
@@ -37,7 +37,7 @@ def matrix(result: AdaptResult, scans: Mapping[str, ScanInfo]) -> str:
             f"{''.join(cells)}</tr>"
         )
     return (
-        '<table class="wb-matrix"><caption class="wb-unseen">Confusion matrix in patients</caption><thead>'
+        '<table class="wb-matrix"><caption class="wb-hidden">Confusion matrix in patients</caption><thead>'
         '<tr><td></td><th scope="colgroup" class="wb-over" '
         f'colspan="{len(result.classes)}">read as</th></tr><tr><td class="wb-corner-name">truly</td>'
         f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>{''.join(opened)}"
@@ -89,6 +89,6 @@ def _popover(
         f"{plural(len(held), 'scan')}</span>"
         f'<button type="button" class="wb-button wb-quiet" popovertarget="wb-cell-{i}-{j}" '
         f'popovertargetaction="hide">Close</button></div><div class="wb-minis">{cards}</div>'
-        '<p class="wb-quiet-line">Each was read by a model that had not seen that patient. A press opens the '
+        '<p class="wb-aside">Each was read by a model that had not seen that patient. A press opens the '
         "scan.</p></div>"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ui.render.markup import esc, icon, plural
+from ui.render.markup import button, esc, heading, icon, plural, symbol
 from ui.render.words import moment, size
 from workbench.service.kinds import ArtefactInfo, Batch, ConditionInfo, VersionInfo
 
@@ -17,22 +17,22 @@ _KINDS = {
 }
 
 
-def lead(version: VersionInfo | None) -> str:
+def head(version: VersionInfo | None) -> str:
     """What the screen is for."""
     which = "" if version is None else f" Version {version.number} is the one in use."
-    return (
-        '<header class="wb-lead"><h2>Evaluate and export</h2><p>A locked cohort is one that no adaptation has '
-        "learned from and that is looked at once: drop it as one folder for each class. The report says what may "
-        f"be claimed of it, with every interval and n.{which}</p></header>"
+    return heading(
+        "Evaluate and export",
+        "A locked cohort is one that no adaptation has learned from. Its report says what may be claimed of the "
+        f"model, with every interval and n.{which}",
     )
 
 
 def nothing() -> str:
     """Before anything was adapted."""
     return (
-        '<section class="wb-vacant wb-vacant-wide"><div><h3>Nothing to evaluate yet</h3><p>Adapt first. Then a '
-        'cohort can be read and the result be taken away.</p><button type="button" class="wb-button wb-quiet" '
-        'data-action="go" data-value="adapt">Go to Adapt</button></div></section>'
+        f'<section class="wb-empty wb-empty-tall">{symbol("evaluate")}<h3>Nothing to evaluate yet</h3><p>Adapt '
+        "first. Then a cohort can be read, and everything be taken away.</p>"
+        f"{button('Go to Adapt', 'screen', 'adapt')}</section>"
     )
 
 
@@ -45,7 +45,7 @@ def cohorts(held: tuple[Batch, ...], reports: dict[str, ArtefactInfo], may_edit:
         may_edit: whether the actor may start an evaluation.
     """
     if not held:
-        return '<p class="wb-quiet-line wb-none">No cohort yet. Nothing of it goes into an adaptation.</p>'
+        return '<p class="wb-aside wb-none">No cohort yet. Nothing of it goes into an adaptation.</p>'
     rows = "".join(_cohort(batch, reports.get(batch.job.id), may_edit) for batch in held)
     return f'<ol class="wb-cohorts" aria-label="Cohorts">{rows}</ol>'
 
@@ -60,7 +60,7 @@ def _cohort(batch: Batch, report: ArtefactInfo | None, may_edit: bool) -> str:
         )
     elif may_edit and batch.job.state == "done" and batch.scans:
         tool = (
-            f'<button type="button" class="wb-button wb-solid" data-action="evaluate" '
+            f'<button type="button" class="wb-button wb-main" data-action="evaluate" '
             f'data-value="{esc(batch.job.id)}">Evaluate</button>'
         )
     else:
@@ -72,8 +72,8 @@ def report(content: str | None) -> str:
     """A report inside the page: in a frame without scripts, forms or any right of this page."""
     if content is None:
         return (
-            '<section class="wb-vacant wb-vacant-wide" aria-label="Report"><div><h3>No report yet</h3><p>Drop a '
-            "cohort, press Evaluate, and its report is shown here.</p></div></section>"
+            f'<section class="wb-empty wb-empty-tall" aria-label="Report">{symbol("evaluate")}<h3>No report yet</h3>'
+            "<p>Drop a cohort, press Evaluate, and its report is shown here.</p></section>"
         )
     return (
         f'<iframe class="wb-report" sandbox="" title="Report of the evaluation" referrerpolicy="no-referrer" '
@@ -123,20 +123,20 @@ def exports(
         ),
     ]
     return (
-        f'<section class="wb-exports-card" aria-label="Take away"><h3>Take away <small>{esc(condition.draft.title)}'
+        f'<section class="wb-card wb-offered" aria-label="Take away"><h3>Take away <small>{esc(condition.draft.title)}'
         f'</small></h3><ul class="wb-offers">{"".join(rows)}</ul></section>'
     )
 
 
 def _offer(name: str, what: str, tools: str) -> str:
-    shut = "" if tools else '<span class="wb-quiet-line">not yet</span>'
+    shut = "" if tools else '<span class="wb-aside">not yet</span>'
     return f'<li><span><b>{name}</b><small>{what}</small></span><span class="wb-offer-tools">{tools}{shut}</span></li>'
 
 
 def _made(kind: str, *forms: str) -> str:
     return "".join(
         f'<button type="button" class="wb-button wb-quiet" data-action="export" data-value="{kind} '
-        f'{form.split()[0].lower()}">{form}<span class="wb-unseen">: {kind}</span></button>'
+        f'{form.split()[0].lower()}">{form}<span class="wb-hidden">: {kind}</span></button>'
         for form in forms
     )
 
@@ -149,18 +149,18 @@ def _archives(names: tuple[str, ...]) -> str:
     )
 
 
-def artefacts(made: tuple[ArtefactInfo, ...], now: float | None = None) -> str:
+def artefacts(made: tuple[ArtefactInfo, ...]) -> str:
     """Files that were made, newest first, as links."""
     if not made:
         return ""
     rows = "".join(
         f'<li><a href="/files/artefact/{esc(one.id)}" download="{esc(one.name)}"><b>{esc(one.name)}</b></a>'
         f"<small>{_KINDS.get(one.media_type, esc(one.media_type))}, {size(one.size)}, "
-        f"{moment(one.created, now)}</small></li>"
+        f"{moment(one.created)}</small></li>"
         for one in made
     )
     return (
-        '<section class="wb-exports-card" aria-label="Made files"><h3>Made <small>newest first</small></h3>'
+        '<section class="wb-card wb-offered" aria-label="Made files"><h3>Made <small>newest first</small></h3>'
         f'<ol class="wb-made">{rows}</ol></section>'
     )
 
@@ -170,6 +170,6 @@ def bundle(name: str, fingerprint: str) -> str:
     return (
         f'<div class="wb-bundle">{icon("ok")}<div><p><b>{esc(name)}</b> is signed. Note the fingerprint apart from '
         "it; whoever replays the bundle compares the two.</p>"
-        f'<code class="wb-print">{esc(fingerprint)}</code><p class="wb-quiet-line">Reproduce it with</p>'
+        f'<code class="wb-print">{esc(fingerprint)}</code><p class="wb-aside">Reproduce it with</p>'
         f'<code class="wb-print">workbench replay {esc(name)}</code></div></div>'
     )

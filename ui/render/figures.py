@@ -83,7 +83,7 @@ def curve(points: Sequence[Point], have: float, chance: float) -> str:
     lower = [f"{x(p.shots):.1f},{y(p.low):.1f}" for p in reversed(ordered)]
     line = " ".join(f"{x(p.shots):.1f},{y(p.expected):.1f}" for p in ordered)
     grid = "".join(
-        f'<line x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{y(level):.1f}" y2="{y(level):.1f}" class="wb-grid"/>'
+        f'<line x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{y(level):.1f}" y2="{y(level):.1f}" class="wb-gridline"/>'
         f'<text x="{_LEFT - 8}" y="{y(level) + 4.5:.1f}" class="wb-axis" text-anchor="end">{100 * level:.0f}'
         f"{' %' if level == 1 else ''}</text>"
         for level in (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -116,7 +116,7 @@ def curve(points: Sequence[Point], have: float, chance: float) -> str:
         f'class="wb-chance-line"/>'
         f'<text x="{_WIDE - _RIGHT}" y="{y(chance) + 15:.1f}" class="wb-label" text-anchor="end">guessing'
         f"</text>{here}"
-        f'<polyline points="{line}" class="wb-line"/>{known}{marks}'
+        f'<polyline points="{line}" class="wb-curve-line"/>{known}{marks}'
         f'<text x="{(_LEFT + _WIDE - _RIGHT) / 2:.0f}" y="{_HIGH - 6}" class="wb-label" '
         f'text-anchor="middle">patients per class</text></svg>'
     )

@@ -6,35 +6,85 @@ from collections.abc import Mapping
 
 from ui.render import figures
 from ui.render.confusion import matrix
-from ui.render.markup import esc, findings, icon, plural
+from ui.render.markup import button, esc, findings, heading, icon, notice, plural, swatch
 from ui.render.thumbs import thumb
 from ui.render.words import TOO_FEW, figure, share, span
 from workbench.evaluation.statistics import percent
-from workbench.service.kinds import AdaptResult, ClassInfo, ScanInfo, Share95, VersionInfo
+from workbench.service.kinds import AdaptResult, ConditionInfo, Level, ScanInfo, Share95, VersionInfo
 
 Scans = Mapping[str, ScanInfo]
 
 
-def ingredients(classes: tuple[ClassInfo, ...]) -> str:
-    """What an adaptation would learn from: patients of each class, a mark each."""
-    rows = "".join(
-        f'<li><i class="wb-swatch wb-class-{i}"></i><b>{esc(one.name)}</b>'
-        f"<span>{plural(one.patients, 'patient')}</span>"
-        f'<div class="wb-tally wb-tally-{i}" aria-hidden="true">{"<i></i>" * min(one.patients, 40)}</div></li>'
-        for i, one in enumerate(classes)
+def head(condition: ConditionInfo, running: bool) -> str:
+    """What the screen is for, with its one button."""
+    label = "Adapt again" if condition.version else "Adapt"
+    tools = button(
+        f"{label}&nbsp;<kbd>Ctrl ⏎</kbd>", "adapt", kind="main wb-big", disabled=running or bool(condition.missing)
     )
-    return f'<ul class="wb-shots" aria-label="Labelled patients">{rows}</ul>'
+    return heading(
+        "Adapt",
+        "The model learns from your labelled patients, and is tried on each of them in turn, every time without "
+        "that patient.",
+        tools if condition.level is not Level.READ else "",
+    )
 
 
-def nothing(classes: tuple[ClassInfo, ...]) -> str:
-    """In place of a result while there is none."""
-    patients = sum(one.patients for one in classes)
+def ingredients(condition: ConditionInfo) -> str:
+    """What an adaptation would learn from: patients of each class, a mark each; and what is missing."""
+    rows = "".join(
+        f"<li>{swatch(i)}<b>{esc(one.name)}</b><span>{plural(one.patients, 'patient')}</span>"
+        f'<div class="wb-tally wb-tally-{i}" aria-hidden="true">{"<i></i>" * min(one.patients, 40)}</div></li>'
+        for i, one in enumerate(condition.classes)
+    )
+    left = [
+        f"{plural(count, 'scan')} {what}"
+        for count, what in (
+            (condition.unlabelled, "without a label"),
+            (condition.unsure, "unsure"),
+            (condition.disputed, "disputed"),
+        )
+        if count
+    ]
+    aside = f'<p class="wb-aside">Left out: {", ".join(left)}.</p>' if left else ""
+    stale = "The labels have changed since the version in use." if condition.status == "stale" else ""
     return (
-        '<section class="wb-result wb-vacant" aria-label="Result"><div>'
-        f"{_ghost()}<h3>No version yet</h3><p>Press Adapt. The model then learns from "
-        f"{plural(patients, 'labelled patient')}, and is tried on each of them in turn, every time without "
-        "that patient. What it got right appears here, with what that can and cannot tell you.</p>"
-        "</div></section>"
+        f'<h3>Labelled patients</h3><ul class="wb-shots">{rows}</ul>{aside}'
+        f"{notice('warning', condition.missing)}{notice('info', '' if condition.missing else stale)}"
+    )
+
+
+def methods(names: tuple[str, ...], chosen: str) -> str:
+    """The choice of method, folded away; the condition's own or the default where none is made."""
+    options = "".join(
+        f'<label class="wb-tick"><input type="radio" name="method" value="{esc(name)}" data-change="method"'
+        f"{' checked' if name == chosen else ''}><span>{esc(_spoken(name))}</span></label>"
+        for name in ("", *names)
+    )
+    return (
+        f'<details class="wb-fold" data-fold="method"><summary>Method <small>{esc(_spoken(chosen))}</small></summary>'
+        f'<form><fieldset class="wb-methods"><legend class="wb-hidden">Method</legend>{options}</fieldset></form>'
+        "</details>"
+    )
+
+
+def _spoken(name: str) -> str:
+    if not name:
+        return "As the condition says, or the default"
+    return "Automatic" if name == "auto" else name.replace("-", " ").capitalize() if len(name) > 4 else name.upper()
+
+
+def nothing(condition: ConditionInfo) -> str:
+    """In place of a result while there is none."""
+    said = (
+        esc(condition.missing)
+        if condition.missing
+        else "Press Adapt. What the model gets right on patients it has not seen appears here, with what that can and "
+        "cannot tell you."
+    )
+    tool = button("Go to Label", "screen", "label") if condition.missing else ""
+    return (
+        f'<section class="wb-empty wb-empty-tall" aria-label="Result">{_ghost()}<h3>No version yet</h3>'
+        f"<p>{said}</p>{tool}</section>"
     )
 
 
@@ -58,7 +108,7 @@ def result(version: VersionInfo, scans: Scans) -> str:
 
 
 def _panel(title: str, aside: str, body: str) -> str:
-    return f'<div class="wb-panel"><h3>{title} <small>{aside}</small></h3>{body}</div>'
+    return f'<div class="wb-card wb-panel"><h3>{title} <small>{aside}</small></h3>{body}</div>'
 
 
 def _verdict(version: VersionInfo) -> str:
@@ -68,14 +118,14 @@ def _verdict(version: VersionInfo) -> str:
     if value is None or value.n == 0:
         said = found.too_few or "Every class needs at least two patients before a patient can be left out."
         return (
-            f'<div class="wb-verdict-card"><span class="wb-kicker">{title}</span>'
+            f'<div class="wb-card wb-verdict-card"><span class="wb-kicker">{title}</span>'
             '<p class="wb-verdict">Too few to say</p>'
             f'<p class="wb-said">{esc(said)} Until then its readings come without any figure to weigh them '
             "by.</p></div>"
         )
     chance = 1 / way
     return (
-        f'<div class="wb-verdict-card"><span class="wb-kicker">{title}</span>'
+        f'<div class="wb-card wb-verdict-card"><span class="wb-kicker">{title}</span>'
         f'<p class="wb-verdict">Right in <b>{value.successes}</b> of <b>{value.n}</b> patients'
         f'<span class="wb-range">{span(value.low, value.high)}</span></p>'
         f"{figures.dots(value)}{figures.scale(value, chance, 'Patients read right')}"
@@ -106,7 +156,7 @@ def _classes(found: AdaptResult) -> str:
         )
     )
     return (
-        '<table class="wb-table wb-per-class"><thead class="wb-unseen"><tr><th scope="col">Class</th>'
+        '<table class="wb-table wb-per-class"><thead class="wb-hidden"><tr><th scope="col">Class</th>'
         '<th scope="col">Read right</th><th scope="col">Interval</th></tr></thead>'
         f'<tbody>{rows}</tbody></table><dl class="wb-figures">{more}</dl>'
     )
@@ -115,14 +165,14 @@ def _classes(found: AdaptResult) -> str:
 def _forecast(found: AdaptResult) -> str:
     if len(found.curve) < 2:
         return (
-            '<p class="wb-quiet-line wb-tall">Too few patients to forecast what more of them would bring. '
+            '<p class="wb-aside wb-tall">Too few patients to forecast what more of them would bring. '
             "From ten patients on, a forecast is drawn here.</p>"
         )
     have = sum(found.shots) / len(found.shots)
     last = max(found.curve, key=lambda point: point.shots)
     return (
         f"{figures.curve(found.curve, have, 1 / len(found.classes))}"
-        f'<p class="wb-quiet-line">With {last.shots:g} patients per class: {percent(last.expected)} % '
+        f'<p class="wb-aside">With {last.shots:g} patients per class: {percent(last.expected)} % '
         f"expected, {span(last.low, last.high)} plausible. A forecast, not a result.</p>"
     )
 
@@ -139,7 +189,7 @@ def _threshold(found: AdaptResult) -> str:
     return (
         f'<p class="wb-big-line">Call it {esc(finding)} from <b>{percent(found.threshold)} %</b> on</p>'
         f"{figures.threshold(found.threshold, finding, otherwise)}"
-        f'<p class="wb-quiet-line">{cost}, as the condition stated. The threshold is as good as the '
+        f'<p class="wb-aside">{cost}, as the condition stated. The threshold is as good as the '
         "probabilities are calibrated; see below.</p>"
     )
 
@@ -159,7 +209,7 @@ def _doubts(found: AdaptResult, scans: Scans) -> str:
     if listed or limits:
         parts += f'<ul class="wb-findings" aria-label="Shortcuts and copies">{listed}{limits}</ul>'
     if not cards and not listed:
-        parts = f'<p class="wb-quiet-line">{icon("ok")} Nothing doubtful was found.</p>{parts}'
+        parts = f'<p class="wb-aside">{icon("ok")} Nothing doubtful was found.</p>{parts}'
     return parts
 
 
@@ -168,7 +218,7 @@ def _doubt(scan: ScanInfo, why: str, kind: str) -> str:
     return (
         f'<li>{picture}<div><b>{kind}</b><p>{esc(why)}</p><button type="button" class="wb-link" '
         f'data-action="look" data-value="{esc(scan.id)}">Look at it'
-        f'<span class="wb-unseen"> (scan {scan.number})</span></button></div></li>'
+        f'<span class="wb-hidden"> (scan {scan.number})</span></button></div></li>'
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ui.render import figures
-from ui.render.markup import esc, icon, plural
+from ui.render.markup import esc, heading, icon, plural
 from ui.render.words import moment, size, stamp
 from workbench.service.kinds import Role, UserInfo
 from workbench.service.oversight import Health, Trail
@@ -39,16 +39,16 @@ def people(users: tuple[UserInfo, ...], own: str, open_form: str, default_quota:
     """
     rows = "".join(_person(user, own, user.id == open_form, default_quota) for user in users)
     note = "" if login else (
-        f'<p class="wb-quiet-line">{icon("info")} Nobody signs in: the workbench serves this machine only. Start it '
+        f'<p class="wb-aside">{icon("info")} Nobody signs in: the workbench serves this machine only. Start it '
         "with a login to let people in.</p>"
     )  # fmt: skip
     return (
-        '<section class="wb-site-card" aria-label="People"><div class="wb-site-head"><h3>People '
+        '<section class="wb-card wb-site" aria-label="People"><div class="wb-site-head"><h3>People '
         f"<small>{plural(len(users), 'account')}</small></h3>{_toggle('Add somebody', 'new', open_form == 'new')}"
         f"</div>{note}{_new_person() if open_form == 'new' else ''}"
         '<div class="wb-scroll" tabindex="0" role="region" aria-label="Accounts"><table class="wb-table wb-people">'
         '<thead><tr><th scope="col">Who</th><th scope="col">Role</th><th scope="col">Room used</th>'
-        '<th scope="col">Signed in</th><th scope="col"><span class="wb-unseen">Change</span></th></tr></thead>'
+        '<th scope="col">Signed in</th><th scope="col"><span class="wb-hidden">Change</span></th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
 
@@ -63,12 +63,12 @@ def _toggle(label: str, value: str, pressed: bool) -> str:
 def _person(user: UserInfo, own: str, opened: bool, default_quota: int) -> str:
     room = user.quota if user.quota is not None else default_quota
     gauge = figures.gauge(user.used, room, f"{size(user.used)} of {size(room)} used")
-    closed = "" if user.active else '<span class="wb-chip">closed</span>'
-    you = '<span class="wb-chip wb-chip-on">you</span>' if user.id == own else ""
+    closed = "" if user.active else '<span class="wb-tag">closed</span>'
+    you = '<span class="wb-tag wb-ok">you</span>' if user.id == own else ""
     tools = (
         f'<button type="button" class="wb-link" data-action="form" data-value="{esc(user.id)}" '
         f'aria-expanded="{str(opened).lower()}">{"Close" if opened else "Change"}'
-        f'<span class="wb-unseen"> {esc(user.name)}</span></button>'
+        f'<span class="wb-hidden"> {esc(user.name)}</span></button>'
     )
     row = (
         f'<tr class="{"" if user.active else "wb-shut"}"><th scope="row"><b>{esc(user.display or user.name)}</b>'
@@ -88,14 +88,14 @@ def _settings(user: UserInfo, own: str) -> str:
         f'<button type="button" class="wb-button wb-quiet" data-action="{"close" if user.active else "reopen"}" '
         f'data-value="{uid}">{"Close the account" if user.active else "Open it again"}</button>'
         if user.id != own
-        else '<span class="wb-quiet-line">You cannot close your own account.</span>'
+        else '<span class="wb-aside">You cannot close your own account.</span>'
     )
     return (
         f'<form class="wb-form" data-submit="change-user" data-value="{uid}"><label>Role'
         f'<select name="role" aria-label="Role of {esc(user.name)}">{_role_options(user.role)}</select></label>'
         f'<label>Quota in GB, empty for the site’s<input name="quota" inputmode="decimal" value="{quota}" '
         'maxlength="12" autocomplete="off"></label>'
-        '<button type="submit" class="wb-button wb-solid">Save</button></form>'
+        '<button type="submit" class="wb-button wb-main">Save</button></form>'
         f'<form class="wb-form" data-submit="set-password" data-value="{uid}"><label>New password'
         '<input name="password" type="password" autocomplete="new-password" minlength="12" required></label>'
         '<button type="submit" class="wb-button wb-quiet">Set the password</button>'
@@ -118,7 +118,7 @@ def _new_person() -> str:
         f'<label>Role<select name="role">{_role_options(Role.READER)}</select></label>'
         '<label>First password<input name="password" type="password" required minlength="12" '
         'autocomplete="new-password"></label>'
-        '<button type="submit" class="wb-button wb-solid">Add</button></form>'
+        '<button type="submit" class="wb-button wb-main">Add</button></form>'
     )
 
 
@@ -133,7 +133,7 @@ def health(found: Health) -> str:
         )
         busy = f'<ol class="wb-busy" aria-label="Jobs that run">{rows}</ol>'
     else:
-        busy = '<p class="wb-quiet-line">Nothing runs now.</p>'
+        busy = '<p class="wb-aside">Nothing runs now.</p>'
     said = (
         f"{plural(found.queued, 'job')} waiting, {len(found.workers)} running"
         + (f", {found.stuck} without a sign of life" if found.stuck else "")
@@ -148,7 +148,7 @@ def health(found: Health) -> str:
     whole = found.free + found.blobs + found.database + found.spool
     used = figures.gauge(whole - found.free, whole, f"{size(found.free)} free on the disk")
     return (
-        f'<section class="wb-site-card" aria-label="Workers and room"><h3>Workers and room</h3>'
+        f'<section class="wb-card wb-site" aria-label="Workers and room"><h3>Workers and room</h3>'
         f'<p class="wb-state-line">{icon(state)}<span>{said}</span></p>{busy}'
         f'<dl class="wb-facts">{room}<div><dt>Free on the disk</dt><dd>{size(found.free)}</dd></div></dl>{used}'
         "</section>"
@@ -164,7 +164,7 @@ def trail(page: Trail, verdict: Verdict | None) -> str:
         for line in page.lines
     )
     if not rows:
-        rows = '<tr><td colspan="6" class="wb-quiet-line">No line fits the filter.</td></tr>'
+        rows = '<tr><td colspan="6" class="wb-aside">No line fits the filter.</td></tr>'
     older = (
         f'<button type="button" class="wb-button wb-quiet" data-action="older" data-value="{page.lines[-1].seq}">'
         "Older lines</button>"
@@ -172,7 +172,7 @@ def trail(page: Trail, verdict: Verdict | None) -> str:
         else ""
     )
     return (
-        '<section class="wb-site-card wb-site-wide" aria-label="Audit trail"><div class="wb-site-head"><h3>Audit '
+        '<section class="wb-card wb-site wb-site-wide" aria-label="Audit trail"><div class="wb-site-head"><h3>Audit '
         f"trail <small>{plural(page.total, 'line')}; UTC</small></h3>"
         '<button type="button" class="wb-button wb-quiet" data-action="verify-trail">Verify</button>'
         '<button type="button" class="wb-button wb-quiet" data-action="export-trail">Export</button></div>'

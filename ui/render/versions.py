@@ -34,14 +34,14 @@ def _row(one: VersionInfo, shown: str | None, beside: str | None, may_edit: bool
         tools += (
             f'<button type="button" class="wb-link" data-action="compare" data-value="{esc(one.id)}" '
             f'aria-pressed="{str(pressed).lower()}">{"Stop comparing" if pressed else "Compare"}'
-            f'<span class="wb-unseen"> version {one.number}</span></button>'
+            f'<span class="wb-hidden"> version {one.number}</span></button>'
         )
     if may_edit and not one.active:
         tools += (
             f'<button type="button" class="wb-link" data-action="activate" data-value="{esc(one.id)}">'
-            f'Use this one<span class="wb-unseen">: version {one.number}</span></button>'
+            f'Use this one<span class="wb-hidden">: version {one.number}</span></button>'
         )
-    mark = '<span class="wb-chip wb-chip-on">in use</span>' if one.active else ""
+    mark = '<span class="wb-tag wb-ok">in use</span>' if one.active else ""
     current = ' aria-current="true"' if here else ""
     return (
         f'<li class="wb-version{" wb-chosen" if here else ""}"><button type="button" class="wb-version-open" '
@@ -56,7 +56,7 @@ def side_by_side(first: VersionInfo, second: VersionInfo) -> str:
     """Two versions beside each other, and what the difference does and does not show."""
     columns = "".join(_column(one) for one in (first, second))
     return (
-        '<section class="wb-panel wb-compare" aria-label="Comparison"><h3>Version '
+        '<section class="wb-card wb-compare" aria-label="Comparison"><h3>Version '
         f"{first.number} beside version {second.number}</h3>"
         f'<div class="wb-compare-two">{columns}</div>'
         f'<p class="wb-said">{difference(first, second)}</p></section>'

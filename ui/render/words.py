@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from ui.render.markup import plural
+from ui.render.markup import ago, plural
 from workbench.evaluation.statistics import percent
 from workbench.service.kinds import Interval95, Share95
 
@@ -52,29 +52,16 @@ def size(count: int) -> str:
     return f"{amount:.1f} TB"
 
 
-def moment(at: float | None, now: float | None = None) -> str:
-    """When something was, relative while it is recent: ``4 min ago``, ``yesterday 14:05``, ``2026-03-02``.
-
-    Args:
-        at: seconds since the epoch, or None for never.
-        now: of the reader; for tests.
-    """
-    if at is None:
-        return "never"
-    here = time.time() if now is None else now
-    ago = here - at
-    if ago < 60:
-        return "just now"
-    if ago < 3600:
-        return f"{ago / 60:.0f} min ago"
-    then, today = time.localtime(at), time.localtime(here)
-    if then[:3] == today[:3]:
-        return time.strftime("today %H:%M", then)
-    if then[:3] == time.localtime(here - 86_400)[:3]:
-        return time.strftime("yesterday %H:%M", then)
-    return time.strftime("%Y-%m-%d", then)
+def moment(at: float | None) -> str:
+    """How long ago something was, ``never`` for None."""
+    return "never" if at is None else ago(at)
 
 
 def stamp(at: float) -> str:
     """Date and time to the second, as a record shows them (UTC)."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
+
+
+def day(at: float) -> str:
+    """The date alone (UTC)."""
+    return time.strftime("%Y-%m-%d", time.gmtime(at))

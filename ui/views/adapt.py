@@ -1,11 +1,19 @@
-"""The adapt screen."""
+"""The adapt screen: one button, what came of it, and the versions so far."""
 
 from __future__ import annotations
 
+import gradio as gr
 from gradio.blocks import Block
 
-from ui.state import At, Context
+from ui.render import result, versions
+from ui.render.markup import notice, progress
+from ui.state import Action, At, Context
 from ui.views.base import Updates, View, Wiring, html, screen
+from workbench.service import adapting, trays, work
+from workbench.service import versions as service
+from workbench.service.kinds import JobInfo, Level, VersionInfo
+
+METHODS = ("auto", "prototypical", "relation", "matching", "maml", "anil", "protomaml", "finetune")
 
 
 class AdaptView(View):
@@ -16,15 +24,96 @@ class AdaptView(View):
     def __init__(self, context: Context) -> None:
         self._context = context
         with screen(self.name) as self.column:
-            self.body = html("wb-adapt")
+            self.head = html("wb-adapt-head")
+            with gr.Row(elem_classes="wb-adapt-grid"):
+                with gr.Column(elem_classes="wb-adapt-side", min_width=0):
+                    self.support = html("wb-adapt-support")
+                    self.running = html("wb-adapt-job")
+                    self.method = html("wb-adapt-method")
+                    self.versions = html("wb-adapt-versions")
+                with gr.Column(elem_classes="wb-adapt-main", min_width=0):
+                    self.result = html("wb-adapt-result")
 
     def components(self) -> list[Block]:
         """See `View`."""
-        return [self.body]
+        return [self.head, self.support, self.running, self.method, self.versions, self.result]
 
     def show(self, at: At) -> Updates:
         """See `View`."""
-        return {self.body: ""}
+        condition, desk, store = at.opened, at.desk, self._context.store
+        held = service.all(store, at.actor, condition.id)
+        shown = _named(held, desk.version) or _active(held)
+        beside = _named(held, desk.against)
+        may_edit = condition.level is not Level.READ
+        main = result.nothing(condition)
+        if shown is not None:
+            scans = {scan.id: scan for scan in trays.scans(store, at.actor, condition.id, "support")}
+            compared = versions.side_by_side(shown, beside) if beside is not None and beside != shown else ""
+            main = compared + result.result(shown, scans)
+        job = at.job("adapt")
+        return {
+            self.head: result.head(condition, job is not None),
+            self.support: f'<div class="wb-card">{result.ingredients(condition)}</div>',
+            self.running: f'<div class="wb-job-slot">{self._progress(at, job)}</div>',
+            self.method: result.methods(METHODS, desk.method) if may_edit else "",
+            self.versions: versions.listed(
+                held,
+                shown.id if shown else None,
+                beside.id if beside else None,
+                may_edit,
+            ),
+            self.result: main,
+        }
 
     def wire(self, on: Wiring) -> None:
         """See `View`."""
+        for component in (self.head, self.support, self.running, self.method, self.versions, self.result):
+            on.on(component, self._do)
+
+    def _progress(self, at: At, job: JobInfo | None) -> str:
+        """The running job; or why the last one brought nothing, until the next one is asked for."""
+        if job is not None:
+            away = '<p class="wb-aside">You may close this page: it goes on, and is shown again here.</p>'
+            return progress(job, at.opened.level is not Level.READ) + away
+        asked = work.of_condition(self._context.store, at.actor, at.opened.id, unfinished=False)
+        last = next((one for one in asked if one.kind == "adapt"), None)
+        if last is not None and last.state == "failed":
+            return notice("refused", f"Adapting failed. {last.error}")
+        if last is not None and last.state == "cancelled":
+            return notice("info", "Adapting was stopped. Nothing was changed.")
+        return ""
+
+    def _do(self, at: At, action: Action) -> Updates | None:
+        store, desk = self._context.store, at.desk
+        match action.name:
+            case "adapt":
+                desk.version = desk.against = None
+                adapting.start(store, at.actor, at.opened.id, desk.method)
+            case "cancel":
+                work.cancel(store, at.actor, action.value)
+            case "method":
+                desk.method = action.value if action.value in METHODS else ""
+            case "version":
+                desk.version = action.value
+                desk.against = None if desk.against == action.value else desk.against
+            case "compare":
+                desk.against = None if desk.against == action.value else action.value
+            case "activate":
+                made = service.activate(store, at.actor, action.value)
+                desk.version = made.id
+                desk.say(f"Version {made.number} is in use now. Cases are read by it.")
+            case "look":
+                desk.look(action.value)
+            case "screen":
+                desk.go(action.value)
+            case _:
+                pass
+        return None
+
+
+def _named(held: tuple[VersionInfo, ...], version_id: str | None) -> VersionInfo | None:
+    return next((one for one in held if one.id == version_id), None)
+
+
+def _active(held: tuple[VersionInfo, ...]) -> VersionInfo | None:
+    return next((one for one in held if one.active), None)
