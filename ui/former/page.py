@@ -17,6 +17,7 @@ from ui.former import work
 from ui.former.progress import Done, Report, watch
 from ui.former.render import chrome, tray
 from ui.former.render.markup import notice
+from ui.former.server import read_cookie
 from ui.former.session import MAX_CLASSES, MIN_CLASSES, Session, Sessions
 from ui.former.views.adapt import AdaptView
 from ui.former.views.base import Updates, View, html, text
@@ -24,7 +25,6 @@ from ui.former.views.condition import ConditionView
 from ui.former.views.read import AS_STORED, CUSTOM, ReadView, presets
 from ui.former.views.scans import ScansView
 from ui.former.work import Engine
-from ui.server import read_cookie
 from workbench.errors import WorkbenchError
 from workbench.imaging.display import WINDOW_PRESETS
 

@@ -56,7 +56,7 @@ def scan_of(session: Session, actor: Actor, scan_id: str, need: Level = Level.RE
 
 
 def held_level(session: Session, actor: Actor, condition: Condition) -> Level | None:
-    """What the actor may do with a condition, None for nothing; somebody with role reader may read at most."""
+    """What the actor may do with a condition, None for nothing; somebody with role reader reads at most."""
     if condition.owner_id == actor.user_id:
         return Level.OWN if actor.role is not Role.READER else Level.READ
     levels = session.scalars(

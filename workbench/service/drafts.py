@@ -45,7 +45,7 @@ def checked(draft: Draft) -> Draft:
         body_part=_line(draft.body_part, MAX_NAME).upper(),
         population=draft.population.strip()[:MAX_NOTE],
         prevalence=_shares(draft.prevalence, classes),
-        method=_method(draft.method),
+        method=known_method(draft.method),
     )
 
 
@@ -65,7 +65,12 @@ def _shares(given: tuple[float, ...] | None, classes: tuple[str, ...]) -> tuple[
     return tuple(share / total for share in given)
 
 
-def _method(name: str) -> str:
+def known_method(name: str) -> str:
+    """The method of that name; empty for none.
+
+    Raises:
+        SupportError: there is no such method.
+    """
     if not name:
         return ""
     # Only here: it brings what computes, which the page's own process needs for nothing else.

@@ -121,6 +121,16 @@ def take(
     return spool.take(name, source, room, LARGEST_FILE)
 
 
+def check(store: Store, actor: Actor, job_id: str) -> None:
+    """Whether files can be taken for this import, before any is sent.
+
+    Raises:
+        NotFound: no such import was begun by this actor, or it was committed already.
+    """
+    with store.read() as session:
+        _open(store, session, actor, job_id)
+
+
 def look(store: Store, actor: Actor, job_id: str) -> tuple[str, ...]:
     """What identifiers the files taken so far carry and what becomes of them, before anything is stored.
 

@@ -24,7 +24,7 @@ from workbench.imaging.scan import Finding, Provenance, Scan, UltrasoundRegion, 
 from workbench.service.serial import dumped, loaded
 
 KIND, FORMAT = "scan", 1
-_TYPES = {"U8": np.dtype("u1"), "U16": np.dtype("<u2"), "F32": np.dtype("<f4")}
+_TYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "U16": np.dtype("<u2"), "F32": np.dtype("<f4")}
 _MOST_HEADER = 16 * 2**20
 _EXACT = float(2**23)
 """Up to here float32 holds every whole number, and so every sum of an offset and 16 bits."""
@@ -69,6 +69,10 @@ class ScanFile:
     def slice(self, index: int) -> npt.NDArray[np.float32]:
         """One slice in the scan's units, float32 ``(rows, columns, channels)``."""
         return _values(self.stored[index], self.offset)
+
+    def middle(self) -> Scan:
+        """The scan with its middle slice only: what looks and headers are compared by."""
+        return replace(self.about, pixels=self.slice(len(self.stored) // 2)[None])
 
     def scan(self, name: str = "") -> Scan:
         """The scan as it was written; float32 pixels stay mapped.
@@ -183,7 +187,7 @@ def _mapped(path: Path) -> tuple[Stored, dict[str, str]]:
     expected = kind.itemsize * int(np.prod(shape))
     if len(shape) != 4 or end - begin != expected or path.stat().st_size != 8 + length + end:
         raise ValueError("its size is not what its header says")
-    stored = np.memmap(path, kind, "r", 8 + length + begin, shape)
+    stored: Stored = np.memmap(path, kind, "r", 8 + length + begin, shape)
     return stored, header.get("__metadata__", {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -11,13 +12,13 @@ T = TypeVar("T")
 
 
 @cache
-def _adapter(kind: type[object]) -> TypeAdapter[object]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
 def dumped(value: object) -> Any:
     """A dataclass (or a tuple of them) as JSON values; numbers that are none become null."""
-    return _adapter(cast("type[object]", type(value))).dump_python(value, mode="json")
+    return _adapter(cast("Hashable", type(value))).dump_python(value, mode="json")
 
 
 def loaded(kind: type[T], value: object) -> T:
@@ -26,4 +27,4 @@ def loaded(kind: type[T], value: object) -> T:
     Raises:
         pydantic.ValidationError: the value is of another kind.
     """
-    return cast("T", _adapter(cast("type[object]", kind)).validate_python(value))
+    return cast("T", _adapter(cast("Hashable", kind)).validate_python(value))

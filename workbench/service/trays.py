@@ -20,9 +20,9 @@ from workbench.service.overview import active_version
 from workbench.service.scanfile import open_scan
 from workbench.service.serial import loaded
 from workbench.service.standing import NOTHING, Standing, standings
-from workbench.store import audit
+from workbench.store import audit, jobs
 from workbench.store.database import Store
-from workbench.store.schema import Condition, ScanRow
+from workbench.store.schema import Condition, JobRow, ScanRow
 
 _LEVELS = 65_535
 PRESETS = tuple((name, window) for name, window in WINDOW_PRESETS.items())
@@ -116,6 +116,7 @@ def remove(store: Store, actor: Actor, scan_ids: Sequence[str]) -> None:
             if row.removed is None:
                 row.removed = time.time()
                 audit.record(session, actor.user_id, "scan.remove", "scan", row.id)
+                ask_to_compare(session, actor.user_id, row)
 
 
 def restore(store: Store, actor: Actor, scan_ids: Sequence[str]) -> None:
@@ -135,6 +136,17 @@ def restore(store: Store, actor: Actor, scan_ids: Sequence[str]) -> None:
                 )
             row.removed = None
             audit.record(session, actor.user_id, "scan.restore", "scan", row.id)
+            ask_to_compare(session, actor.user_id, row)
+
+
+def ask_to_compare(session: Session, user_id: str, row: ScanRow) -> None:
+    """A job that judges the scans to be labelled beside each other again, after one came or went."""
+    session.flush()
+    waiting = select(JobRow.id).where(
+        JobRow.condition_id == row.condition_id, JobRow.kind == "compare", JobRow.state == "queued"
+    )
+    if row.role == "support" and session.scalar(waiting.limit(1)) is None:
+        jobs.enqueue(session, "compare", user_id, row.condition_id, {})
 
 
 def copy_of(session: Session, condition_id: str, role: str, copy: str) -> ScanRow | None:

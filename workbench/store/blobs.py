@@ -124,11 +124,11 @@ class Blobs:
         """
         if fcntl is None:
             return 0
+        old = time.time() - grace
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         # Takes SQLite's write lock, even if there is nothing to delete.
         session.execute(update(Blob).where(Blob.sha256 == "").values(size=0))
-        old = time.time() - grace
         with self.held(alone=True, wait=False) as held:
             if not held:
                 return 0
@@ -188,9 +188,13 @@ class Blobs:
                 break
             # Whoever else tidies up may have been quicker.
             with suppress(FileNotFoundError):
-                digest = place.parent.name + place.name
-                known = place.parent != self._drafts and session.get(Blob, digest) is not None
-                if not known and place.stat().st_mtime < old:
+                if place.parent == self._drafts:
+                    # No lock guards a draft: its process may be about to use it.
+                    unused = place.stat().st_mtime < min(old, time.time() - GRACE_SECONDS)
+                else:
+                    known = session.get(Blob, place.parent.name + place.name) is not None
+                    unused = not known and place.stat().st_mtime < old
+                if unused:
                     place.unlink()
                     removed += 1
         return removed
