@@ -60,6 +60,9 @@ class Desk:
         own_first: whether the reader gives an opinion before the reveal.
         version: identifier of the version looked at, None for the active one.
         against: identifier of the version it is compared with, or None.
+        scan: that the label screen opens at, or None.
+        report: identifier of the evaluation report looked at, empty for the newest.
+        framed: identifier of the report that the tab shows now, or None before the first.
         cell: row and column of the confusion matrix whose scans are shown, or None.
     """
 
@@ -78,6 +81,9 @@ class Desk:
     own_first: bool = False
     version: str | None = None
     against: str | None = None
+    scan: str | None = None
+    report: str = ""
+    framed: str | None = None
     cell: tuple[int, int] | None = None
 
     def say(self, text: str, state: str = "ok") -> None:
@@ -93,6 +99,10 @@ class Desk:
             self.overlaid = self.own_first = False
             self.lights, self.tray = "all", "todo"
         self.screen = screen
+
+    def open_case(self, scan_id: str | None) -> None:
+        """Another case is looked at: alone, and without the evidence over it."""
+        self.case, self.beside, self.overlaid = scan_id, None, False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,10 @@
-"""One's own account: name on labels, password, tokens for the HTTP interface."""
+"""One's own tokens for the HTTP interface."""
 
 from __future__ import annotations
 
 from ui.render.markup import esc
 from ui.render.words import day, moment
 from workbench.service.accounts import TokenInfo
-from workbench.service.kinds import Actor
-
-
-def own(actor: Actor, login: bool) -> str:
-    """Name on labels, and the password where people sign in."""
-    password = (
-        '<form class="wb-form" data-submit="own-password"><label>Password now'
-        '<input name="old" type="password" autocomplete="current-password" required></label>'
-        '<label>New password<input name="new" type="password" autocomplete="new-password" minlength="12" required>'
-        '</label><button type="submit" class="wb-button wb-quiet">Change the password</button></form>'
-        if login
-        else ""
-    )
-    return (
-        f'<section class="wb-card wb-site" aria-label="Your account"><h3>You <small>{esc(actor.name)}, '
-        f"{esc(actor.role.value)}</small></h3>"
-        '<form class="wb-form" data-submit="reader"><label>Name on your labels and opinions'
-        f'<input name="reader" value="{esc(actor.reader)}" maxlength="120" autocomplete="name"></label>'
-        f'<button type="submit" class="wb-button wb-quiet">Save</button></form>{password}</section>'
-    )
 
 
 def tokens(held: tuple[TokenInfo, ...], fresh: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from ui.render.cases import VERDICTS
-from ui.render.markup import esc, findings, icon, notice
+from ui.render.markup import button, esc, findings, icon, notice, progress, symbol
 from ui.render.thumbs import thumb
 from workbench.evaluation.statistics import percent
 from workbench.service.kinds import CaseInfo, ClassInfo, JobInfo, Near, ScanInfo, ShownReading
@@ -15,40 +18,67 @@ _GIVEN = (("agree", "Agree", "A"), ("disagree", "Disagree", "D"), ("unsure", "Un
 def empty(has_cases: bool) -> str:
     """Beside the viewer while no case is chosen."""
     said = "Choose a case on the left." if has_cases else "What the model says of a case appears here."
-    return f'<section class="wb-said-of wb-vacant" aria-label="Reading"><p>{said}</p></section>'
+    return f'<section class="wb-empty" aria-label="Reading">{symbol("read")}<p>{said}</p></section>'
 
 
-def panel(
-    case: CaseInfo,
-    classes: tuple[ClassInfo, ...],
-    scans: dict[str, ScanInfo],
-    beside: str | None,
-    threshold: float,
-    evidence: JobInfo | None,
-    may_edit: bool,
-) -> str:
-    """Everything said of a case.
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a case is shown with.
 
-    Args:
-        case: shown.
+    Attributes:
         classes: of the condition, in its order.
         scans: labelled scans by identifier.
-        beside: labelled scan shown beside the case, or None.
+        beside: identifier of the labelled scan shown beside the case, or None.
         threshold: probability of the first class from which it is the better call, 0 to 1.
         evidence: job that looks for the evidence, while there is one.
+        overlaid: whether the evidence is laid over the case.
         may_edit: whether the actor may add to the labelled scans.
     """
+
+    classes: tuple[ClassInfo, ...]
+    scans: Mapping[str, ScanInfo]
+    beside: str | None = None
+    threshold: float = 0.5
+    evidence: JobInfo | None = None
+    overlaid: bool = False
+    may_edit: bool = True
+
+
+def viewer(case: CaseInfo | None, around: Around) -> str:
+    """The case in the viewer, with a labelled scan beside it where one was chosen."""
+    if case is None:
+        return '<wb-viewer class="wb-read-viewer" empty="Drop new scans on the left, or choose a case."></wb-viewer>'
+    scan = case.scan
+    other = around.scans.get(around.beside or "")
+    pair = ""
+    if other is not None:
+        names = {one.id: one.name for one in around.classes}
+        label = names.get(other.counts_as or other.label or "", "labelled")
+        pair = f' other="{esc(other.id)}" other-slices="{other.slices}" other-name="Scan {other.number}: {esc(label)}"'
+    over = (
+        f' overlay="/files/evidence/{esc(scan.id)}" overlay-name="The case with the map of the evidence over it"'
+        if around.overlaid and case.has_evidence
+        else ""
+    )
+    return (
+        f'<wb-viewer class="wb-read-viewer" scan="{esc(scan.id)}" slices="{scan.slices}" '
+        f'name="Case {scan.number}"{pair}{over}></wb-viewer>'
+    )
+
+
+def panel(case: CaseInfo, around: Around) -> str:
+    """Everything said of a case."""
     title = f'<h2 class="wb-case-title">Case {case.scan.number} <small>{_describe(case.scan)}</small></h2>'
     if case.refused:
-        body = notice("refused", case.refused) + _own(case, classes)
+        body = notice("refused", case.refused) + _own(case, around.classes)
     elif case.concealed:
-        body = _own_first(classes)
+        body = _own_first(around.classes)
     elif case.reading is None:
         body = (
             '<div class="wb-notice wb-info" role="status"><span>Waiting to be read by the model.</span></div>'
         )
     else:
-        body = _read(case, case.reading, classes, scans, beside, threshold, evidence, may_edit)
+        body = _read(case, case.reading, around)
     return (
         f'<section class="wb-said-of" aria-label="Reading of case {case.scan.number}">{title}{body}</section>'
     )
@@ -80,6 +110,8 @@ def _own(case: CaseInfo, classes: tuple[ClassInfo, ...]) -> str:
     """What the reader said before the reveal, and whether the model says the same."""
     if case.own is None:
         return ""
+    if case.own == "unsure":
+        return f'<p class="wb-own-line">{icon("info")}<span>You were unsure.</span></p>'
     name = next((one.name for one in classes if one.id == case.own), "")
     if not name:
         return ""
@@ -92,28 +124,19 @@ def _own(case: CaseInfo, classes: tuple[ClassInfo, ...]) -> str:
     )
 
 
-def _read(
-    case: CaseInfo,
-    reading: ShownReading,
-    classes: tuple[ClassInfo, ...],
-    scans: dict[str, ScanInfo],
-    beside: str | None,
-    threshold: float,
-    evidence: JobInfo | None,
-    may_edit: bool,
-) -> str:
+def _read(case: CaseInfo, reading: ShownReading, around: Around) -> str:
     badges = findings(reading.badges)
     shift = f'<ul class="wb-findings wb-badges" aria-label="Warnings">{badges}</ul>' if badges else ""
     return (
         f"{notice('warning', reading.caution)}"
-        f'<div class="wb-card wb-block">{_headline(reading)}{shift}{_bars(reading, threshold)}{_better_call(reading, threshold)}{_own(case, classes)}'
+        f'<div class="wb-card wb-block">{_headline(reading)}{shift}{_bars(reading, around.threshold)}{_better_call(reading, around.threshold)}{_own(case, around.classes)}'
         f'<p class="wb-aside">{_kind(reading)} Rests on {esc(reading.evidence_n)}.</p></div>'
         f'<div class="wb-card wb-block wb-verdict-block"><h3>Your verdict</h3>{_verdict(case)}'
-        f"{_into_support(case, classes) if may_edit and case.verdict else ''}</div>"
+        f"{_into_support(case, around.classes) if around.may_edit and case.verdict else ''}</div>"
         f'<div class="wb-card wb-block"><h3>Nearest labelled scans <small>press one to see it beside the case</small>'
-        f"</h3>{_nearest(reading, scans, beside)}</div>"
+        f"</h3>{_nearest(reading, around)}</div>"
         f'<div class="wb-card wb-block"><h3>Where the evidence lies <small>not proof</small></h3>'
-        f"{_evidence(case, evidence)}</div>"
+        f"{_evidence(case, around.evidence, around.overlaid)}</div>"
     )
 
 
@@ -203,26 +226,30 @@ def _into_support(case: CaseInfo, classes: tuple[ClassInfo, ...]) -> str:
         for i, one in enumerate(classes)
     )
     return (
-        '<details class="wb-more"><summary>Add it to the labelled scans</summary><p class="wb-aside">Only '
+        '<details class="wb-more" id="wb-into-support"><summary>Add it to the labelled scans</summary><p class="wb-aside">Only '
         "with a label you are sure of: the next adaptation learns from it, and it can no longer be read as new."
         f'</p><div class="wb-choices-wrap">{buttons}</div></details>'
     )
 
 
-def _nearest(reading: ShownReading, scans: dict[str, ScanInfo], beside: str | None) -> str:
+def _nearest(reading: ShownReading, around: Around) -> str:
     order = {name: i for i, name in enumerate(reading.classes)}
+    held = [near for near in reading.near if near.scan_id in around.scans]
     cards = "".join(
-        _near(near, scans[near.scan_id], order, beside) for near in reading.near if near.scan_id in scans
+        _near(near, around.scans[near.scan_id], order, around.beside, str(place))
+        for place, near in enumerate(held[:8], start=1)
     )
     if not cards:
         return '<p class="wb-aside">None is left among the labelled scans.</p>'
+    stop = button("Stop comparing <kbd>0</kbd>", "alone", kind="bare") if around.beside else ""
+    stop = stop.replace("data-action", 'data-key="0" data-action')
     return (
         f'<div class="wb-minis wb-minis-four">{cards}</div><p class="wb-aside">Distance to the case: 0 is '
-        "the same, 2 the opposite.</p>"
+        f"the same, 2 the opposite. {stop}</p>"
     )
 
 
-def _near(near: Near, scan: ScanInfo, order: dict[str, int], beside: str | None) -> str:
+def _near(near: Near, scan: ScanInfo, order: dict[str, int], beside: str | None, key: str) -> str:
     return thumb(
         scan,
         "beside",
@@ -230,22 +257,22 @@ def _near(near: Near, scan: ScanInfo, order: dict[str, int], beside: str | None)
         colour=order.get(near.label),
         pressed=beside == scan.id,
         spoken="Show it beside the case",
+        key=key,
     )
 
 
-def _evidence(case: CaseInfo, job: JobInfo | None) -> str:
+def _evidence(case: CaseInfo, job: JobInfo | None, overlaid: bool) -> str:
     if case.has_evidence:
+        label = "Take it off the case" if overlaid else "Lay it over the case"
         return (
-            '<details class="wb-more wb-evidence-fold"><summary data-key="e">Show it <kbd>E</kbd></summary>'
-            f'<img class="wb-evidence" src="/files/evidence/{esc(case.scan.id)}" loading="lazy" '
-            f'alt="The case with the map of the evidence laid over it"><p class="wb-aside">Orange speaks '
-            f"for the class it was read as, blue against it. {NOT_PROOF}</p></details>"
+            f'<button type="button" class="wb-button wb-quiet" data-action="overlay" data-key="e" '
+            f'aria-pressed="{str(overlaid).lower()}">{label}&nbsp;<kbd>E</kbd></button>'
+            f'<p class="wb-aside">Orange speaks for the class it was read as, blue against it. {NOT_PROOF}</p>'
         )
-    if job is not None and not job.over:
-        return '<p class="wb-aside" role="status">Looking for it. You may read on meanwhile.</p>'
-    failed = f"{esc(job.error)} " if job is not None and job.state == "failed" else ""
+    if job is not None:
+        return progress(job)
     return (
         f'<button type="button" class="wb-button wb-quiet" data-action="evidence" '
         f'data-value="{esc(case.scan.id)}" data-key="e">Look for it&nbsp;<kbd>E</kbd></button>'
-        f'<p class="wb-aside">{failed}Covers parts of the scan in turn and sees what changes. {NOT_PROOF}</p>'
+        f'<p class="wb-aside">Covers parts of the scan in turn and sees what changes. {NOT_PROOF}</p>'
     )

@@ -27,8 +27,8 @@ def worklist(cases: tuple[CaseInfo, ...], selected: str | None, condition: Condi
     """
     if not cases:
         return (
-            '<div class="wb-cases-none"><p>No cases yet. Drop scans above: each is read on its own by version '
-            f"{condition.version}, and is listed here.</p></div>"
+            '<p class="wb-aside wb-cases-none">No cases yet. Drop scans above: each is read on its own by version '
+            f"{condition.version}, and is listed here.</p>"
         )
     groups = (
         ("To read", [case for case in in_order(cases) if not case.verdict]),
@@ -45,6 +45,26 @@ def worklist(cases: tuple[CaseInfo, ...], selected: str | None, condition: Condi
         f"{plural(len(cases), 'case')}, {left} to read" if left else f"All {plural(len(cases), 'case')} read"
     )
     return f'<nav class="wb-caselist" aria-label="Cases"><p class="wb-hidden" role="status">{said}</p>{lists}</nav>'
+
+
+def switch(on: bool) -> str:
+    """Whether the reader gives an own reading before the model's is shown."""
+    ticked = " checked" if on else ""
+    return (
+        f'<form class="wb-own-first"><label class="wb-tick"><input type="checkbox" name="own" value="yes" '
+        f'data-change="own-first"{ticked}><span>My own reading first<small>The model’s reading stays hidden until I '
+        "have given mine</small></span></label></form>"
+    )
+
+
+def taken_away(condition: ConditionInfo) -> str:
+    """Tables of all readings."""
+    links = "".join(
+        f'<a class="wb-button wb-quiet" href="/files/readings/{esc(condition.id)}.{form}" download>{form.upper()}'
+        '<span class="wb-hidden"> of the readings</span></a>'
+        for form in ("csv", "json")
+    )
+    return f'<div class="wb-takeaway"><span>All readings</span>{links}</div>'
 
 
 def _row(case: CaseInfo, selected: str | None) -> str:

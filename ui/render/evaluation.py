@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ui.render.markup import button, esc, heading, icon, plural, symbol
-from ui.render.words import moment, size
-from workbench.service.kinds import ArtefactInfo, Batch, ConditionInfo, VersionInfo
+from ui.render.words import moment, right_in, size
+from workbench.service.kinds import ArtefactInfo, Batch, ConditionInfo, Evaluation, VersionInfo
 
 _KINDS = {
     "text/html": "HTML",
@@ -36,36 +36,53 @@ def nothing() -> str:
     )
 
 
-def cohorts(held: tuple[Batch, ...], reports: dict[str, ArtefactInfo], may_edit: bool) -> str:
-    """Cohorts that were dropped, newest first, each with its report or a button that makes one.
+def cohorts(held: tuple[Batch, ...], done: tuple[Evaluation, ...], shown: str, may_edit: bool) -> str:
+    """What was evaluated, newest first, and cohorts that can be.
 
     Args:
-        held: imports of the role ``cohort``.
-        reports: HTML report by identifier of the import it is of.
+        held: imports of the role ``cohort`` that are over.
+        done: evaluations, newest first.
+        shown: identifier of the report on the screen, empty for the newest.
         may_edit: whether the actor may start an evaluation.
     """
-    if not held:
+    if not held and not done:
         return '<p class="wb-aside wb-none">No cohort yet. Nothing of it goes into an adaptation.</p>'
-    rows = "".join(_cohort(batch, reports.get(batch.job.id), may_edit) for batch in held)
-    return f'<ol class="wb-cohorts" aria-label="Cohorts">{rows}</ol>'
+    ready = "".join(_cohort(batch, may_edit) for batch in held)
+    looked = "".join(_looked(one, shown or _page(done[0])) for one in done)
+    return (
+        f'<section class="wb-card wb-offered" aria-label="Cohorts"><h3>Cohorts</h3><ol class="wb-cohorts">{ready}</ol>'
+        f'{"<h3>Evaluated</h3>" if looked else ""}<ol class="wb-cohorts">{looked}</ol></section>'
+    )
 
 
-def _cohort(batch: Batch, report: ArtefactInfo | None, may_edit: bool) -> str:
-    count = plural(len(batch.scans), "scan")
+def _cohort(batch: Batch, may_edit: bool) -> str:
     refused = f", {plural(len(batch.refused), 'file')} refused" if batch.refused else ""
-    if report is not None:
-        tool = (
-            f'<button type="button" class="wb-button wb-quiet" data-action="report" data-value="{esc(report.id)}">'
-            "Show the report</button>"
-        )
-    elif may_edit and batch.job.state == "done" and batch.scans:
-        tool = (
-            f'<button type="button" class="wb-button wb-main" data-action="evaluate" '
-            f'data-value="{esc(batch.job.id)}">Evaluate</button>'
-        )
-    else:
-        tool = ""
-    return f"<li><span><b>Cohort of {count}</b><small>{moment(batch.job.created)}{refused}</small></span>{tool}</li>"
+    tool = button("Evaluate", "evaluate", batch.job.id, "main") if may_edit else ""
+    return (
+        f"<li><span><b>{plural(len(batch.scans), 'scan')}</b><small>dropped {moment(batch.job.created)}{refused}"
+        f"</small></span>{tool}</li>"
+    )
+
+
+def _looked(one: Evaluation, shown: str) -> str:
+    """One evaluation: the figure, how often this cohort was looked at, and its report."""
+    page = _page(one)
+    again = "" if one.looked == 1 else f"; look {one.looked} at this cohort, no longer held out"
+    pressed = str(page == shown).lower()
+    tool = (
+        f'<button type="button" class="wb-button wb-quiet" data-action="report" data-value="{esc(page)}" '
+        f'aria-pressed="{pressed}">Report</button>'
+        if page
+        else ""
+    )
+    return (
+        f"<li><span><b>{esc(right_in(one.accuracy).capitalize())}</b><small>version {one.version}, "
+        f"{moment(one.job.finished)}{again}</small></span>{tool}</li>"
+    )
+
+
+def _page(one: Evaluation) -> str:
+    return next((made.id for made in one.artefacts if made.media_type == "text/html"), "")
 
 
 def report(content: str | None) -> str:
@@ -86,45 +103,41 @@ def exports(
 ) -> str:
     """What can be made and taken away, each with what it is for."""
     have = version is not None
-    rows = [
+    model = "" if version is None else _link(f"/files/model/{esc(version.id)}", "Download", "the model")
+    base = f"/files/readings/{esc(condition.id)}"
+    rows = (
         _offer(
             "Readings",
             "Every case with the model’s reading and the verdicts.",
-            _made("readings", "CSV", "JSON"),
+            _link(f"{base}.csv", "CSV", "the readings") + _link(f"{base}.json", "JSON", "the readings"),
         ),
         _offer(
             "Report",
-            "The version, its estimate, findings and limits, for the file or a reviewer.",
-            _made("report", "HTML", "PDF") if have else "",
+            "The version, its estimate, findings and limits: HTML and PDF.",
+            button("Make", "export", "report", spoken="Make the report"),
         ),
         _offer(
             "Model card",
             "What the model is, was tried on, and is not for.",
-            _made("card", "Markdown") if have else "",
+            button("Make", "export", "card", spoken="Make the model card") if have else "",
         ),
-        _offer(
-            "Model",
-            "The adapted model as one file, for the command line.",
-            f'<a class="wb-button wb-quiet" href="/files/model/{esc(version.id)}" download>Download</a>'
-            if version is not None
-            else "",
-        ),
+        _offer("Model", "The adapted model as one file, for the command line.", model),
         _offer(
             "Signed case bundle",
-            "Scans, labels, version and readings, signed; whoever has it can compute the same figures again.",
-            _made("bundle", "Make it") if have and may_edit else "",
+            "Scans, labels, version and readings; whoever has it can compute the same figures again.",
+            button("Make", "export", "bundle", spoken="Make the signed bundle") if have and may_edit else "",
         ),
         _offer(
-            "Structured report to the archive",
-            "Each reading as a DICOM report beside its study, marked unverified."
+            "Structured report",
+            "Each reading as a DICOM report beside its study, unverified."
             if archives
-            else "No archive is set up on this site; ask whoever runs it.",
+            else "Goes to a picture archive; none is set up on this site.",
             _archives(archives) if archives and have and may_edit else "",
         ),
-    ]
+    )
     return (
-        f'<section class="wb-card wb-offered" aria-label="Take away"><h3>Take away <small>{esc(condition.draft.title)}'
-        f'</small></h3><ul class="wb-offers">{"".join(rows)}</ul></section>'
+        '<section class="wb-card wb-offered" aria-label="Take away"><h3>Take away</h3>'
+        f'<ul class="wb-offers">{"".join(rows)}</ul></section>'
     )
 
 
@@ -133,19 +146,13 @@ def _offer(name: str, what: str, tools: str) -> str:
     return f'<li><span><b>{name}</b><small>{what}</small></span><span class="wb-offer-tools">{tools}{shut}</span></li>'
 
 
-def _made(kind: str, *forms: str) -> str:
-    return "".join(
-        f'<button type="button" class="wb-button wb-quiet" data-action="export" data-value="{kind} '
-        f'{form.split()[0].lower()}">{form}<span class="wb-hidden">: {kind}</span></button>'
-        for form in forms
-    )
+def _link(address: str, label: str, of: str) -> str:
+    return f'<a class="wb-button wb-quiet" href="{address}" download>{label}<span class="wb-hidden"> of {of}</span></a>'
 
 
 def _archives(names: tuple[str, ...]) -> str:
     return "".join(
-        f'<button type="button" class="wb-button wb-quiet" data-action="archive" data-value="{esc(name)}" '
-        f'data-confirm="Write the readings into {esc(name)}?">{esc(name)}</button>'
-        for name in names
+        button(esc(name), "archive", name, confirm=f"Write the readings into {name}?") for name in names
     )
 
 

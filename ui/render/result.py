@@ -15,22 +15,23 @@ from workbench.service.kinds import AdaptResult, ConditionInfo, Level, ScanInfo,
 Scans = Mapping[str, ScanInfo]
 
 
-def head(condition: ConditionInfo, running: bool) -> str:
-    """What the screen is for, with its one button."""
-    label = "Adapt again" if condition.version else "Adapt"
-    tools = button(
-        f"{label}&nbsp;<kbd>Ctrl ⏎</kbd>", "adapt", kind="main wb-big", disabled=running or bool(condition.missing)
-    )
+def head() -> str:
+    """What the screen is for."""
     return heading(
         "Adapt",
         "The model learns from your labelled patients, and is tried on each of them in turn, every time without "
         "that patient.",
-        tools if condition.level is not Level.READ else "",
     )
 
 
-def ingredients(condition: ConditionInfo) -> str:
-    """What an adaptation would learn from: patients of each class, a mark each; and what is missing."""
+def ingredients(condition: ConditionInfo, methods: tuple[str, ...], running: bool) -> str:
+    """What an adaptation learns from, the one button, and the choice of method folded away.
+
+    Args:
+        condition: with its labelled patients, a mark each, and what is missing.
+        methods: names of those that can be asked for.
+        running: whether one is under way.
+    """
     rows = "".join(
         f"<li>{swatch(i)}<b>{esc(one.name)}</b><span>{plural(one.patients, 'patient')}</span>"
         f'<div class="wb-tally wb-tally-{i}" aria-hidden="true">{"<i></i>" * min(one.patients, 40)}</div></li>'
@@ -48,29 +49,35 @@ def ingredients(condition: ConditionInfo) -> str:
     aside = f'<p class="wb-aside">Left out: {", ".join(left)}.</p>' if left else ""
     stale = "The labels have changed since the version in use." if condition.status == "stale" else ""
     return (
-        f'<h3>Labelled patients</h3><ul class="wb-shots">{rows}</ul>{aside}'
+        f'<form class="wb-card wb-ingredients"><h3>Labelled patients</h3><ul class="wb-shots">{rows}</ul>{aside}'
         f"{notice('warning', condition.missing)}{notice('info', '' if condition.missing else stale)}"
+        f"{_press(condition, methods, running)}</form>"
     )
 
 
-def methods(names: tuple[str, ...], chosen: str) -> str:
-    """The choice of method, folded away; the condition's own or the default where none is made."""
+def _press(condition: ConditionInfo, methods: tuple[str, ...], running: bool) -> str:
+    if condition.level is Level.READ:
+        return '<p class="wb-aside">You may look and label here; whoever may edit the condition adapts.</p>'
+    label = "Adapting" if running else "Adapt again" if condition.version else "Adapt"
+    shut = running or bool(condition.missing)
+    own = condition.draft.method
     options = "".join(
-        f'<label class="wb-tick"><input type="radio" name="method" value="{esc(name)}" data-change="method"'
-        f"{' checked' if name == chosen else ''}><span>{esc(_spoken(name))}</span></label>"
-        for name in ("", *names)
+        f'<option value="{esc(name)}">{esc(_spoken(name))}</option>' for name in methods if name != own
     )
+    first = f"As the condition says: {_spoken(own)}" if own else "Automatic: the best on your own patients"
     return (
-        f'<details class="wb-fold" data-fold="method"><summary>Method <small>{esc(_spoken(chosen))}</small></summary>'
-        f'<form><fieldset class="wb-methods"><legend class="wb-hidden">Method</legend>{options}</fieldset></form>'
-        "</details>"
+        f"{button(f'{label} <kbd>Ctrl ⏎</kbd>', 'adapt', kind='main wb-big', disabled=shut)}"
+        '<details class="wb-fold" id="wb-method"><summary>Method</summary><div class="wb-field">'
+        '<label for="wb-method-name">Adapt with</label><select id="wb-method-name" name="method">'
+        f'<option value="">{esc(first)}</option>{options}</select></div></details>'
     )
 
 
 def _spoken(name: str) -> str:
-    if not name:
-        return "As the condition says, or the default"
-    return "Automatic" if name == "auto" else name.replace("-", " ").capitalize() if len(name) > 4 else name.upper()
+    """A method's name as people read it."""
+    if name == "auto":
+        return "Automatic"
+    return name.replace("-", " ").capitalize() if len(name) > 4 else name.upper()
 
 
 def nothing(condition: ConditionInfo) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ui.render import figures
-from ui.render.markup import esc, heading, icon, plural
+from ui.render.markup import button, esc, icon, plural
 from ui.render.words import moment, size, stamp
 from workbench.service.kinds import Role, UserInfo
 from workbench.service.oversight import Health, Trail
@@ -55,7 +55,7 @@ def people(users: tuple[UserInfo, ...], own: str, open_form: str, default_quota:
 
 def _toggle(label: str, value: str, pressed: bool) -> str:
     return (
-        f'<button type="button" class="wb-button wb-quiet" data-action="form" data-value="{esc(value)}" '
+        f'<button type="button" class="wb-button wb-quiet" data-action="{"shut" if pressed else "form"}" data-value="{esc(value)}" '
         f'aria-expanded="{str(pressed).lower()}">{"Close" if pressed else label}</button>'
     )
 
@@ -66,7 +66,7 @@ def _person(user: UserInfo, own: str, opened: bool, default_quota: int) -> str:
     closed = "" if user.active else '<span class="wb-tag">closed</span>'
     you = '<span class="wb-tag wb-ok">you</span>' if user.id == own else ""
     tools = (
-        f'<button type="button" class="wb-link" data-action="form" data-value="{esc(user.id)}" '
+        f'<button type="button" class="wb-link" data-action="{"shut" if opened else "form"}" data-value="{esc(user.id)}" '
         f'aria-expanded="{str(opened).lower()}">{"Close" if opened else "Change"}'
         f'<span class="wb-hidden"> {esc(user.name)}</span></button>'
     )
@@ -172,19 +172,18 @@ def trail(page: Trail, verdict: Verdict | None) -> str:
         else ""
     )
     return (
-        '<section class="wb-card wb-site wb-site-wide" aria-label="Audit trail"><div class="wb-site-head"><h3>Audit '
-        f"trail <small>{plural(page.total, 'line')}; UTC</small></h3>"
-        '<button type="button" class="wb-button wb-quiet" data-action="verify-trail">Verify</button>'
-        '<button type="button" class="wb-button wb-quiet" data-action="export-trail">Export</button></div>'
-        f'{_whole(verdict)}<form class="wb-form wb-filter" data-submit="filter-trail" role="search" '
-        'aria-label="Filter the trail"><label>Action or object<input name="what" '
+        '<section class="wb-card wb-site wb-site-wide" aria-label="Audit trail"><form data-submit="filter-trail" '
+        'role="search" aria-label="Filter the trail" class="wb-trail-form"><div class="wb-site-head"><h3>Audit trail '
+        f"<small>{plural(page.total, 'line')}; UTC</small></h3>{button('Verify', 'verify-trail')}"
+        '<a class="wb-button wb-quiet" href="/files/audit" download>Export</a></div>'
+        f'{_whole(verdict)}<div class="wb-form wb-filter"><label>Action or object<input name="what" '
         f'value="{esc(page.what)}" placeholder="label, version, user" maxlength="64"></label><label>Who'
         f'<input name="who" value="{esc(page.who)}" maxlength="120"></label>'
-        '<button type="submit" class="wb-button wb-quiet">Filter</button></form>'
+        '<button type="submit" class="wb-button wb-quiet">Filter</button></div>'
         '<div class="wb-scroll wb-trail" tabindex="0" role="region" aria-label="Lines of the trail">'
         '<table class="wb-table"><thead><tr><th scope="col">No</th><th scope="col">When</th><th scope="col">Who</th>'
         '<th scope="col">Did</th><th scope="col">To</th><th scope="col">With</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>{older}</section>"
+        f"<tbody>{rows}</tbody></table></div>{older}</form></section>"
     )
 
 

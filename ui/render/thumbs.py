@@ -19,6 +19,7 @@ def thumb(
     colour: int | None = None,
     pressed: bool | None = None,
     spoken: str = "",
+    key: str = "",
 ) -> str:
     """A button with the scan's picture, its number and a line under it.
 
@@ -29,15 +30,17 @@ def thumb(
         colour: number of the class whose colour runs under the picture.
         pressed: for a button that stays down.
         spoken: what a press does, for screen readers.
+        key: that presses it, where ``read.js`` listens.
     """
     held = "" if pressed is None else f' aria-pressed="{str(pressed).lower()}"'
     strip = "" if colour is None else f'<i class="wb-strip wb-class-{colour}"></i>'
     line = f"<small>{esc(caption)}</small>" if caption else ""
+    pressed_by = f' data-key="{key}"' if key else ""
     name = f"Scan {scan.number}"
     told = esc(". ".join(part for part in (name, caption, spoken) if part))
     return (
         f'<button type="button" class="wb-mini" data-action="{esc(action)}" data-value="{esc(scan.id)}" '
-        f'aria-label="{told}" title="{told}"{held}>'
+        f'aria-label="{told}" title="{told}"{held}{pressed_by}>'
         f'<img src="{preview(scan.id)}" alt="" width="96" height="96" loading="lazy" decoding="async">'
         f"{strip}<span>{name}</span>{line}</button>"
     )

@@ -13,7 +13,12 @@ from workbench.service import adapting, trays, work
 from workbench.service import versions as service
 from workbench.service.kinds import JobInfo, Level, VersionInfo
 
-METHODS = ("auto", "prototypical", "relation", "matching", "maml", "anil", "protomaml", "finetune")
+METHODS = (
+    "auto", "prototypical", "simpleshot", "linear-probe", "baseline-plus-plus", "mahalanobis", "matching",
+    "siamese", "committee", "fine-tune", "from-scratch", "maml", "anil", "boil", "alfa", "reptile", "meta-sgd",
+    "meta-curvature", "meta-lstm", "oml",
+)  # fmt: skip
+"""Every method by name; naming them here keeps what computes out of the page's process."""
 
 
 class AdaptView(View):
@@ -29,14 +34,13 @@ class AdaptView(View):
                 with gr.Column(elem_classes="wb-adapt-side", min_width=0):
                     self.support = html("wb-adapt-support")
                     self.running = html("wb-adapt-job")
-                    self.method = html("wb-adapt-method")
                     self.versions = html("wb-adapt-versions")
                 with gr.Column(elem_classes="wb-adapt-main", min_width=0):
                     self.result = html("wb-adapt-result")
 
     def components(self) -> list[Block]:
         """See `View`."""
-        return [self.head, self.support, self.running, self.method, self.versions, self.result]
+        return [self.head, self.support, self.running, self.versions, self.result]
 
     def show(self, at: At) -> Updates:
         """See `View`."""
@@ -52,10 +56,9 @@ class AdaptView(View):
             main = compared + result.result(shown, scans)
         job = at.job("adapt")
         return {
-            self.head: result.head(condition, job is not None),
-            self.support: f'<div class="wb-card">{result.ingredients(condition)}</div>',
+            self.head: result.head(),
+            self.support: result.ingredients(condition, METHODS, job is not None),
             self.running: f'<div class="wb-job-slot">{self._progress(at, job)}</div>',
-            self.method: result.methods(METHODS, desk.method) if may_edit else "",
             self.versions: versions.listed(
                 held,
                 shown.id if shown else None,
@@ -67,7 +70,7 @@ class AdaptView(View):
 
     def wire(self, on: Wiring) -> None:
         """See `View`."""
-        for component in (self.head, self.support, self.running, self.method, self.versions, self.result):
+        for component in (self.head, self.support, self.running, self.versions, self.result):
             on.on(component, self._do)
 
     def _progress(self, at: At, job: JobInfo | None) -> str:
@@ -88,11 +91,9 @@ class AdaptView(View):
         match action.name:
             case "adapt":
                 desk.version = desk.against = None
-                adapting.start(store, at.actor, at.opened.id, desk.method)
+                adapting.start(store, at.actor, at.opened.id, action.text("method"))
             case "cancel":
                 work.cancel(store, at.actor, action.value)
-            case "method":
-                desk.method = action.value if action.value in METHODS else ""
             case "version":
                 desk.version = action.value
                 desk.against = None if desk.against == action.value else desk.against
@@ -103,7 +104,8 @@ class AdaptView(View):
                 desk.version = made.id
                 desk.say(f"Version {made.number} is in use now. Cases are read by it.")
             case "look":
-                desk.look(action.value)
+                desk.go("label")
+                desk.tray, desk.scan = "all", action.value
             case "screen":
                 desk.go(action.value)
             case _:

@@ -13,8 +13,9 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from workbench.service.access import require_role
+from workbench.service.imports import DEFAULT_QUOTA, QUOTA_SETTING
 from workbench.service.kinds import Actor, Role
-from workbench.store import audit
+from workbench.store import audit, settings
 from workbench.store.database import DATABASE_FILE, Store
 from workbench.store.schema import AuditRow, Blob, JobRow, User
 
@@ -157,6 +158,13 @@ def health(store: Store, actor: Actor) -> Health:
     database = sum(_size(path) for path in folder.glob(f"{DATABASE_FILE}*"))
     spool = sum(_size(path) for path in (folder / "spool").rglob("*"))
     return Health(queued, busy, stuck, failed, int(blobs), database, spool, shutil.disk_usage(folder).free)
+
+
+def site_quota(store: Store) -> int:
+    """Bytes that the conditions of somebody without a quota of their own may hold."""
+    with store.read() as session:
+        named = settings.get(session, QUOTA_SETTING)
+    return int(named) if named.isdecimal() else DEFAULT_QUOTA
 
 
 def _count(session: Session, where: ColumnElement[bool]) -> int:
