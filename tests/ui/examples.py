@@ -61,8 +61,8 @@ def condition(
         ClassInfo(CLASS_IDS[i] if i < 2 else f"c{i}", name, 10, 10) for i, name in enumerate(names)
     )
     return ConditionInfo(
-        "cond", Draft(title, names, "DX", "KNEE", miss_cost=4.0), Level.OWN, "Dr Maja Lind", classes, "adapted",
-        "Adapted. Drop new cases to read them.", 20, 0, 0, 0, 5, 2, 2, 3, NOW - 9e5, NOW - 60, False, False,
+        "cond", Draft(title, names, "DX", "KNEE", miss_cost=4.0), Level.OWN, "Dr Maja Lind", classes,
+        "adapted", "Adapted. Drop new cases to read them.", 20, 0, 0, 0, 5, 2, 2, 3, NOW - 9e5, NOW - 60, False, False,
     )  # fmt: skip
 
 
@@ -91,15 +91,15 @@ def result(names: tuple[str, ...] = NAMES) -> AdaptResult:
         sensitivities=(share(9, 10), share(8, 10)),
         judged=judged(names=names),
         too_few="",
-        choice="Chosen on your own patients: a prototypical head read 17 of 20 left-out patients right, a linear "
-        "head 15 of 20. The difference is within chance; the simpler one was kept.",
+        choice="Chosen on your own patients: a prototypical head read 17 of 20 left-out patients right, "
+        "a linear head 15 of 20. The difference is within chance; the simpler one was kept.",
         statements=(
-            "Probabilities are calibrated: temperature 1.42, 1.35 expected from other conditions and refined on "
-            "20 left-out patients.",
+            "Probabilities are calibrated: temperature 1.42, 1.35 expected from other conditions and refined "
+            "on 20 left-out patients.",
             "Prediction sets hold the true class in at least 90 % of new patients of the same source.",
             "Expected accuracy on new patients of the same source: 85 % (58-97 %, n = 20).",
-            "Nearest conditions of meta-training: wrist fracture (0.31), chest pneumonia (0.44). At that distance "
-            "an accuracy of 0.79 (0.66 to 0.88) is to be expected.",
+            "Nearest conditions of meta-training: wrist fracture (0.31), chest pneumonia (0.44). At that "
+            "distance an accuracy of 0.79 (0.66 to 0.88) is to be expected.",
         ),
         curve=(
             Point(2, 0.66, 0.48, 0.82),
@@ -109,7 +109,7 @@ def result(names: tuple[str, ...] = NAMES) -> AdaptResult:
             Point(15, 0.87, 0.68, 0.97),
             Point(20, 0.88, 0.71, 0.97),
             Point(30, 0.9, 0.74, 0.98),
-        ),  # fmt: skip
+        ),
         suspects=(
             ("support10", "Labelled osteoporosis, read as normal with 94 % when left out."),
             ("support19", "Labelled normal, but its five nearest scans are all osteoporosis."),
@@ -118,8 +118,8 @@ def result(names: tuple[str, ...] = NAMES) -> AdaptResult:
             Finding(
                 "acquisition-shortcut",
                 Severity.WARNING,
-                "The two classes come from different detectors: 9 of 10 scans of osteoporosis are 2048 wide, none "
-                "of normal is. The model may have learned the detector.",
+                "The two classes come from different detectors: 9 of 10 scans of osteoporosis are 2048 wide, "
+                "none of normal is. The model may have learned the detector.",
                 "Add normal scans of the same detector.",
             ),
         ),
@@ -211,5 +211,5 @@ def cases() -> tuple[CaseInfo, ...]:
             own="c1",
             verdict="agree",
             has_evidence=True,
-        ),  # fmt: skip
+        ),
     )

@@ -18,7 +18,8 @@ def tokens(held: tuple[TokenInfo, ...], fresh: str) -> str:
         f"<li><span><b>{esc(one.name)}</b><small>made {moment(one.created)}, used {moment(one.used)}, "
         f"{_until(one.expires)}</small></span>"
         f'<button type="button" class="wb-button wb-quiet" data-action="revoke" data-value="{esc(one.id)}" '
-        f'data-confirm="Revoke this token? Programs that use it stop at once.">Revoke<span class="wb-hidden"> '
+        'data-confirm="Revoke this token? Programs that use it stop at once.">Revoke<span '
+        'class="wb-hidden"> '
         f"{esc(one.name)}</span></button></li>"
         for one in held
     )
@@ -30,10 +31,13 @@ def tokens(held: tuple[TokenInfo, ...], fresh: str) -> str:
         else ""
     )
     return (
-        '<section class="wb-card wb-site" aria-label="Tokens"><h3>Tokens <small>for programs that use /api/v1</small>'
+        '<section class="wb-card wb-site" aria-label="Tokens"><h3>Tokens <small>for programs that use '
+        "/api/v1</small>"
         f"</h3>{shown}{listed}"
-        '<form class="wb-form" data-submit="token"><label>What it is for<input name="name" required maxlength="120" '
-        'autocomplete="off"></label><label>Days<input name="days" inputmode="numeric" value="90" maxlength="4"></label>'
+        '<form class="wb-form" data-submit="token"><label>What it is for<input name="name" required '
+        'maxlength="120" '
+        'autocomplete="off"></label><label>Days<input name="days" inputmode="numeric" value="90" '
+        'maxlength="4"></label>'
         '<button type="submit" class="wb-button wb-quiet">Make a token</button></form></section>'
     )
 

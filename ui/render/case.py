@@ -47,16 +47,19 @@ class Around:
 def viewer(case: CaseInfo | None, around: Around) -> str:
     """The case in the viewer, with a labelled scan beside it where one was chosen."""
     if case is None:
-        return '<wb-viewer class="wb-read-viewer" empty="Drop new scans on the left, or choose a case."></wb-viewer>'
+        said = "Drop new scans on the left, or choose a case."
+        return f'<wb-viewer class="wb-read-viewer" empty="{said}"></wb-viewer>'
     scan = case.scan
     other = around.scans.get(around.beside or "")
     pair = ""
     if other is not None:
         names = {one.id: one.name for one in around.classes}
         label = names.get(other.counts_as or other.label or "", "labelled")
-        pair = f' other="{esc(other.id)}" other-slices="{other.slices}" other-name="Scan {other.number}: {esc(label)}"'
+        name = f"Scan {other.number}: {esc(label)}"
+        pair = f' other="{esc(other.id)}" other-slices="{other.slices}" other-name="{name}"'
     over = (
-        f' overlay="/files/evidence/{esc(scan.id)}" overlay-name="The case with the map of the evidence over it"'
+        f' overlay="/files/evidence/{esc(scan.id)}" overlay-name="The case with the map of the evidence over '
+        'it"'
         if around.overlaid and case.has_evidence
         else ""
     )
@@ -99,7 +102,8 @@ def _own_first(classes: tuple[ClassInfo, ...]) -> str:
         for i, one in enumerate(classes)
     )
     return (
-        '<div class="wb-card wb-block wb-own"><h3>What do you read?</h3><p class="wb-aside">The model’s reading is '
+        '<div class="wb-card wb-block wb-own"><h3>What do you read?</h3><p class="wb-aside">The model’s '
+        "reading is "
         f'shown once you have said yours.</p><div class="wb-choices">{keys}<button type="button" '
         'class="wb-choice" data-action="own" data-value="" data-key="u"><i class="wb-swatch"></i>'
         "<span>I am unsure</span><kbd>U</kbd></button></div></div>"
@@ -127,24 +131,33 @@ def _own(case: CaseInfo, classes: tuple[ClassInfo, ...]) -> str:
 def _read(case: CaseInfo, reading: ShownReading, around: Around) -> str:
     badges = findings(reading.badges)
     shift = f'<ul class="wb-findings wb-badges" aria-label="Warnings">{badges}</ul>' if badges else ""
-    return (
-        f"{notice('warning', reading.caution)}"
-        f'<div class="wb-card wb-block">{_headline(reading)}{shift}{_bars(reading, around.threshold)}{_better_call(reading, around.threshold)}{_own(case, around.classes)}'
-        f'<p class="wb-aside">{_kind(reading)} Rests on {esc(reading.evidence_n)}.</p></div>'
-        f'<div class="wb-card wb-block wb-verdict-block"><h3>Your verdict</h3>{_verdict(case)}'
-        f"{_into_support(case, around.classes) if around.may_edit and case.verdict else ''}</div>"
-        f'<div class="wb-card wb-block"><h3>Nearest labelled scans <small>press one to see it beside the case</small>'
-        f"</h3>{_nearest(reading, around)}</div>"
-        f'<div class="wb-card wb-block"><h3>Where the evidence lies <small>not proof</small></h3>'
-        f"{_evidence(case, around.evidence, around.overlaid)}</div>"
+    said = (
+        f"{_headline(reading)}{shift}{_bars(reading, around.threshold)}"
+        f"{_better_call(reading, around.threshold)}{_own(case, around.classes)}"
+        f'<p class="wb-aside">{_kind(reading)} Rests on {esc(reading.evidence_n)}.</p>'
     )
+    verdict = _verdict(case)
+    if around.may_edit and case.verdict:
+        verdict += _into_support(case, around.classes)
+    blocks = (
+        ("", said),
+        ("<h3>Your verdict</h3>", verdict),
+        ("<h3>Nearest labelled scans</h3>", _nearest(reading, around)),
+        (
+            "<h3>Where the evidence lies <small>not proof</small></h3>",
+            _evidence(case, around.evidence, around.overlaid),
+        ),
+    )
+    cards = "".join(f'<div class="wb-card wb-block">{title}{body}</div>' for title, body in blocks)
+    return f"{notice('warning', reading.caution)}{cards}"
 
 
 def _headline(reading: ShownReading) -> str:
     plausible = reading.set
     if reading.none_of_these:
         said = (
-            f"Nearest would be {esc(reading.label)} with {percent(max(reading.probabilities))} %, but the scan "
+            f"Nearest would be {esc(reading.label)} with {percent(max(reading.probabilities))} %, but the "
+            "scan "
             "is like none of the classes it has learned: take the figure for nothing."
         )
         return (
@@ -183,12 +196,14 @@ def _cut(threshold: float) -> str:
 
 
 def _better_call(reading: ShownReading, threshold: float) -> str:
-    """Where the stated cost of a miss makes the first class the better call though it is not the likeliest."""
+    """Where the stated cost of a miss makes the first class the better call though it is not the "
+    "likeliest."""
     finding, share = reading.classes[0], reading.probabilities[0]
     if reading.none_of_these or reading.label == finding or share < threshold:
         return ""
     return (
-        f'<p class="wb-own-line">{icon("warning")}<span>At the stated cost of a miss <b>{esc(finding)}</b> is the '
+        f'<p class="wb-own-line">{icon("warning")}<span>At the stated cost of a miss <b>{esc(finding)}</b> '
+        "is the "
         f"better call: {percent(share)} % is above {percent(threshold)} %.</span></p>"
     )
 
@@ -226,8 +241,10 @@ def _into_support(case: CaseInfo, classes: tuple[ClassInfo, ...]) -> str:
         for i, one in enumerate(classes)
     )
     return (
-        '<details class="wb-more" id="wb-into-support"><summary>Add it to the labelled scans</summary><p class="wb-aside">Only '
-        "with a label you are sure of: the next adaptation learns from it, and it can no longer be read as new."
+        '<details class="wb-more" id="wb-into-support"><summary>Add it to the labelled scans</summary><p '
+        'class="wb-aside">Only '
+        "with a label you are sure of: the next adaptation learns from it, and it can no longer be read as "
+        "new."
         f'</p><div class="wb-choices-wrap">{buttons}</div></details>'
     )
 
@@ -267,7 +284,8 @@ def _evidence(case: CaseInfo, job: JobInfo | None, overlaid: bool) -> str:
         return (
             f'<button type="button" class="wb-button wb-quiet" data-action="overlay" data-key="e" '
             f'aria-pressed="{str(overlaid).lower()}">{label}&nbsp;<kbd>E</kbd></button>'
-            f'<p class="wb-aside">Orange speaks for the class it was read as, blue against it. {NOT_PROOF}</p>'
+            '<p class="wb-aside">Orange speaks for the class it was read as, blue against it. '
+            f"{NOT_PROOF}</p>"
         )
     if job is not None:
         return progress(job)

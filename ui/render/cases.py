@@ -27,7 +27,8 @@ def worklist(cases: tuple[CaseInfo, ...], selected: str | None, condition: Condi
     """
     if not cases:
         return (
-            '<p class="wb-aside wb-cases-none">No cases yet. Drop scans above: each is read on its own by version '
+            '<p class="wb-aside wb-cases-none">No cases yet. Drop scans above: each is read on its own by '
+            "version "
             f"{condition.version}, and is listed here.</p>"
         )
     groups = (
@@ -44,7 +45,8 @@ def worklist(cases: tuple[CaseInfo, ...], selected: str | None, condition: Condi
     said = (
         f"{plural(len(cases), 'case')}, {left} to read" if left else f"All {plural(len(cases), 'case')} read"
     )
-    return f'<nav class="wb-caselist" aria-label="Cases"><p class="wb-hidden" role="status">{said}</p>{lists}</nav>'
+    told = f'<p class="wb-hidden" role="status">{said}</p>'
+    return f'<nav class="wb-caselist" aria-label="Cases">{told}{lists}</nav>'
 
 
 def switch(on: bool) -> str:
@@ -52,7 +54,8 @@ def switch(on: bool) -> str:
     ticked = " checked" if on else ""
     return (
         f'<form class="wb-own-first"><label class="wb-tick"><input type="checkbox" name="own" value="yes" '
-        f'data-change="own-first"{ticked}><span>My own reading first<small>The model’s reading stays hidden until I '
+        f'data-change="own-first"{ticked}><span>My own reading first<small>The model’s reading stays hidden '
+        "until I "
         "have given mine</small></span></label></form>"
     )
 
@@ -60,7 +63,8 @@ def switch(on: bool) -> str:
 def taken_away(condition: ConditionInfo) -> str:
     """Tables of all readings."""
     links = "".join(
-        f'<a class="wb-button wb-quiet" href="/files/readings/{esc(condition.id)}.{form}" download>{form.upper()}'
+        f'<a class="wb-button wb-quiet" href="/files/readings/{esc(condition.id)}.{form}" '
+        f"download>{form.upper()}"
         '<span class="wb-hidden"> of the readings</span></a>'
         for form in ("csv", "json")
     )
@@ -73,7 +77,8 @@ def _row(case: CaseInfo, selected: str | None) -> str:
     return (
         f'<li><button type="button" class="wb-caserow{" wb-chosen" if here else ""}" data-action="case" '
         f'data-value="{esc(case.scan.id)}"{current}><img src="{preview(case.scan.id)}" alt="" width="48" '
-        f'height="48" loading="lazy" decoding="async"><span class="wb-caserow-text"><b>Case {case.scan.number}'
+        'height="48" loading="lazy" decoding="async"><span class="wb-caserow-text"><b>Case '
+        f"{case.scan.number}"
         f"</b>{_line(case)}</span>{_badge(case)}</button></li>"
     )
 

@@ -22,7 +22,8 @@ def head(version: VersionInfo | None) -> str:
     which = "" if version is None else f" Version {version.number} is the one in use."
     return heading(
         "Evaluate and export",
-        "A locked cohort is one that no adaptation has learned from. Its report says what may be claimed of the "
+        "A locked cohort is one that no adaptation has learned from. Its report says what may be claimed of "
+        "the "
         f"model, with every interval and n.{which}",
     )
 
@@ -30,7 +31,8 @@ def head(version: VersionInfo | None) -> str:
 def nothing() -> str:
     """Before anything was adapted."""
     return (
-        f'<section class="wb-empty wb-empty-tall">{symbol("evaluate")}<h3>Nothing to evaluate yet</h3><p>Adapt '
+        f'<section class="wb-empty wb-empty-tall">{symbol("evaluate")}<h3>Nothing to evaluate '
+        "yet</h3><p>Adapt "
         "first. Then a cohort can be read, and everything be taken away.</p>"
         f"{button('Go to Adapt', 'screen', 'adapt')}</section>"
     )
@@ -50,7 +52,8 @@ def cohorts(held: tuple[Batch, ...], done: tuple[Evaluation, ...], shown: str, m
     ready = "".join(_cohort(batch, may_edit) for batch in held)
     looked = "".join(_looked(one, shown or _page(done[0])) for one in done)
     return (
-        f'<section class="wb-card wb-offered" aria-label="Cohorts"><h3>Cohorts</h3><ol class="wb-cohorts">{ready}</ol>'
+        '<section class="wb-card wb-offered" aria-label="Cohorts"><h3>Cohorts</h3><ol '
+        f'class="wb-cohorts">{ready}</ol>'
         f'{"<h3>Evaluated</h3>" if looked else ""}<ol class="wb-cohorts">{looked}</ol></section>'
     )
 
@@ -59,7 +62,8 @@ def _cohort(batch: Batch, may_edit: bool) -> str:
     refused = f", {plural(len(batch.refused), 'file')} refused" if batch.refused else ""
     tool = button("Evaluate", "evaluate", batch.job.id, "main") if may_edit else ""
     return (
-        f"<li><span><b>{plural(len(batch.scans), 'scan')}</b><small>dropped {moment(batch.job.created)}{refused}"
+        f"<li><span><b>{plural(len(batch.scans), 'scan')}</b><small>dropped "
+        f"{moment(batch.job.created)}{refused}"
         f"</small></span>{tool}</li>"
     )
 
@@ -89,7 +93,8 @@ def report(content: str | None) -> str:
     """A report inside the page: in a frame without scripts, forms or any right of this page."""
     if content is None:
         return (
-            f'<section class="wb-empty wb-empty-tall" aria-label="Report">{symbol("evaluate")}<h3>No report yet</h3>'
+            f'<section class="wb-empty wb-empty-tall" aria-label="Report">{symbol("evaluate")}<h3>No report '
+            "yet</h3>"
             "<p>Drop a cohort, press Evaluate, and its report is shown here.</p></section>"
         )
     return (
@@ -143,11 +148,13 @@ def exports(
 
 def _offer(name: str, what: str, tools: str) -> str:
     shut = "" if tools else '<span class="wb-aside">not yet</span>'
-    return f'<li><span><b>{name}</b><small>{what}</small></span><span class="wb-offer-tools">{tools}{shut}</span></li>'
+    said = f"<span><b>{name}</b><small>{what}</small></span>"
+    return f'<li>{said}<span class="wb-offer-tools">{tools}{shut}</span></li>'
 
 
 def _link(address: str, label: str, of: str) -> str:
-    return f'<a class="wb-button wb-quiet" href="{address}" download>{label}<span class="wb-hidden"> of {of}</span></a>'
+    spoken = f'<span class="wb-hidden"> of {of}</span>'
+    return f'<a class="wb-button wb-quiet" href="{address}" download>{label}{spoken}</a>'
 
 
 def _archives(names: tuple[str, ...]) -> str:
@@ -167,7 +174,8 @@ def artefacts(made: tuple[ArtefactInfo, ...]) -> str:
         for one in made
     )
     return (
-        '<section class="wb-card wb-offered" aria-label="Made files"><h3>Made <small>newest first</small></h3>'
+        '<section class="wb-card wb-offered" aria-label="Made files"><h3>Made <small>newest '
+        "first</small></h3>"
         f'<ol class="wb-made">{rows}</ol></section>'
     )
 
@@ -175,7 +183,8 @@ def artefacts(made: tuple[ArtefactInfo, ...]) -> str:
 def bundle(name: str, fingerprint: str) -> str:
     """How to check a signed bundle elsewhere."""
     return (
-        f'<div class="wb-bundle">{icon("ok")}<div><p><b>{esc(name)}</b> is signed. Note the fingerprint apart from '
+        f'<div class="wb-bundle">{icon("ok")}<div><p><b>{esc(name)}</b> is signed. Note the fingerprint '
+        "apart from "
         "it; whoever replays the bundle compares the two.</p>"
         f'<code class="wb-print">{esc(fingerprint)}</code><p class="wb-aside">Reproduce it with</p>'
         f'<code class="wb-print">workbench replay {esc(name)}</code></div></div>'

@@ -83,7 +83,8 @@ def curve(points: Sequence[Point], have: float, chance: float) -> str:
     lower = [f"{x(p.shots):.1f},{y(p.low):.1f}" for p in reversed(ordered)]
     line = " ".join(f"{x(p.shots):.1f},{y(p.expected):.1f}" for p in ordered)
     grid = "".join(
-        f'<line x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{y(level):.1f}" y2="{y(level):.1f}" class="wb-gridline"/>'
+        f'<line x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{y(level):.1f}" y2="{y(level):.1f}" '
+        'class="wb-gridline"/>'
         f'<text x="{_LEFT - 8}" y="{y(level) + 4.5:.1f}" class="wb-axis" text-anchor="end">{100 * level:.0f}'
         f"{' %' if level == 1 else ''}</text>"
         for level in (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -19,7 +19,8 @@ def head() -> str:
     """What the screen is for."""
     return heading(
         "Adapt",
-        "The model learns from your labelled patients, and is tried on each of them in turn, every time without "
+        "The model learns from your labelled patients, and is tried on each of them in turn, every time "
+        "without "
         "that patient.",
     )
 
@@ -34,7 +35,8 @@ def ingredients(condition: ConditionInfo, methods: tuple[str, ...], running: boo
     """
     rows = "".join(
         f"<li>{swatch(i)}<b>{esc(one.name)}</b><span>{plural(one.patients, 'patient')}</span>"
-        f'<div class="wb-tally wb-tally-{i}" aria-hidden="true">{"<i></i>" * min(one.patients, 40)}</div></li>'
+        f'<div class="wb-tally wb-tally-{i}" '
+        f'aria-hidden="true">{"<i></i>" * min(one.patients, 40)}</div></li>'
         for i, one in enumerate(condition.classes)
     )
     left = [
@@ -49,7 +51,8 @@ def ingredients(condition: ConditionInfo, methods: tuple[str, ...], running: boo
     aside = f'<p class="wb-aside">Left out: {", ".join(left)}.</p>' if left else ""
     stale = "The labels have changed since the version in use." if condition.status == "stale" else ""
     return (
-        f'<form class="wb-card wb-ingredients"><h3>Labelled patients</h3><ul class="wb-shots">{rows}</ul>{aside}'
+        '<form class="wb-card wb-ingredients"><h3>Labelled patients</h3><ul '
+        f'class="wb-shots">{rows}</ul>{aside}'
         f"{notice('warning', condition.missing)}{notice('info', '' if condition.missing else stale)}"
         f"{_press(condition, methods, running)}</form>"
     )
@@ -85,7 +88,8 @@ def nothing(condition: ConditionInfo) -> str:
     said = (
         esc(condition.missing)
         if condition.missing
-        else "Press Adapt. What the model gets right on patients it has not seen appears here, with what that can and "
+        else "Press Adapt. What the model gets right on patients it has not seen appears here, with what "
+        "that can and "
         "cannot tell you."
     )
     tool = button("Go to Label", "screen", "label") if condition.missing else ""
@@ -103,12 +107,15 @@ def result(version: VersionInfo, scans: Scans) -> str:
         scans: labelled scans by identifier; those no longer there are left out.
     """
     found = version.result
+    pairs = (
+        _panel("Confusion matrix", "patients; press one to see them", matrix(found, scans))
+        + _panel("Per class", "sensitivity, 95 % interval", _classes(found)),
+        _panel("More patients", "forecast of the accuracy", _forecast(found))
+        + _panel("When to call it", "threshold for the stated cost", _threshold(found)),
+    )
+    rows = "".join(f'<div class="wb-pair-of">{pair}</div>' for pair in pairs)
     return (
-        f'<section class="wb-result" aria-label="Version {version.number}">{_verdict(version)}'
-        f'<div class="wb-pair-of">{_panel("Confusion matrix", "patients; press one to see them", matrix(found, scans))}'
-        f"{_panel('Per class', 'sensitivity, 95 % interval', _classes(found))}</div>"
-        f'<div class="wb-pair-of">{_panel("More patients", "forecast of the accuracy", _forecast(found))}'
-        f"{_panel('When to call it', 'threshold for the stated cost', _threshold(found))}</div>"
+        f'<section class="wb-result" aria-label="Version {version.number}">{_verdict(version)}{rows}'
         f"{_panel('Labelled scans to look at', 'doubtful labels, copies, shortcuts', _doubts(found, scans))}"
         f"{_panel('How far it carries', 'calibration, promise, known conditions', _carries(found))}</section>"
     )

@@ -39,23 +39,28 @@ def people(users: tuple[UserInfo, ...], own: str, open_form: str, default_quota:
     """
     rows = "".join(_person(user, own, user.id == open_form, default_quota) for user in users)
     note = "" if login else (
-        f'<p class="wb-aside">{icon("info")} Nobody signs in: the workbench serves this machine only. Start it '
+        f'<p class="wb-aside">{icon("info")} Nobody signs in: the workbench serves this machine only. Start '
+        'it '
         "with a login to let people in.</p>"
     )  # fmt: skip
     return (
         '<section class="wb-card wb-site" aria-label="People"><div class="wb-site-head"><h3>People '
-        f"<small>{plural(len(users), 'account')}</small></h3>{_toggle('Add somebody', 'new', open_form == 'new')}"
+        f"<small>{plural(len(users), 'account')}</small></h3>"
+        f"{_toggle('Add somebody', 'new', open_form == 'new')}"
         f"</div>{note}{_new_person() if open_form == 'new' else ''}"
-        '<div class="wb-scroll" tabindex="0" role="region" aria-label="Accounts"><table class="wb-table wb-people">'
+        '<div class="wb-scroll" tabindex="0" role="region" aria-label="Accounts"><table class="wb-table '
+        'wb-people">'
         '<thead><tr><th scope="col">Who</th><th scope="col">Role</th><th scope="col">Room used</th>'
-        '<th scope="col">Signed in</th><th scope="col"><span class="wb-hidden">Change</span></th></tr></thead>'
+        '<th scope="col">Signed in</th><th scope="col"><span '
+        'class="wb-hidden">Change</span></th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
 
 
 def _toggle(label: str, value: str, pressed: bool) -> str:
     return (
-        f'<button type="button" class="wb-button wb-quiet" data-action="{"shut" if pressed else "form"}" data-value="{esc(value)}" '
+        f'<button type="button" class="wb-button wb-quiet" data-action="{"shut" if pressed else "form"}" '
+        f'data-value="{esc(value)}" '
         f'aria-expanded="{str(pressed).lower()}">{"Close" if pressed else label}</button>'
     )
 
@@ -66,12 +71,14 @@ def _person(user: UserInfo, own: str, opened: bool, default_quota: int) -> str:
     closed = "" if user.active else '<span class="wb-tag">closed</span>'
     you = '<span class="wb-tag wb-ok">you</span>' if user.id == own else ""
     tools = (
-        f'<button type="button" class="wb-link" data-action="{"shut" if opened else "form"}" data-value="{esc(user.id)}" '
+        f'<button type="button" class="wb-link" data-action="{"shut" if opened else "form"}" '
+        f'data-value="{esc(user.id)}" '
         f'aria-expanded="{str(opened).lower()}">{"Close" if opened else "Change"}'
         f'<span class="wb-hidden"> {esc(user.name)}</span></button>'
     )
     row = (
-        f'<tr class="{"" if user.active else "wb-shut"}"><th scope="row"><b>{esc(user.display or user.name)}</b>'
+        f'<tr class="{"" if user.active else "wb-shut"}"><th '
+        f'scope="row"><b>{esc(user.display or user.name)}</b>'
         f"<small>{esc(user.name)}</small>{you}{closed}</th><td>{user.role.value.capitalize()}</td>"
         f"<td>{gauge}<small>{size(user.used)} of {size(room)}</small></td><td>{moment(user.signed_in)}</td>"
         f"<td>{tools}</td></tr>"
@@ -85,14 +92,16 @@ def _settings(user: UserInfo, own: str) -> str:
     uid = esc(user.id)
     quota = "" if user.quota is None else f"{user.quota / _GB:g}"
     close = (
-        f'<button type="button" class="wb-button wb-quiet" data-action="{"close" if user.active else "reopen"}" '
+        '<button type="button" class="wb-button wb-quiet" '
+        f'data-action="{"close" if user.active else "reopen"}" '
         f'data-value="{uid}">{"Close the account" if user.active else "Open it again"}</button>'
         if user.id != own
         else '<span class="wb-aside">You cannot close your own account.</span>'
     )
     return (
         f'<form class="wb-form" data-submit="change-user" data-value="{uid}"><label>Role'
-        f'<select name="role" aria-label="Role of {esc(user.name)}">{_role_options(user.role)}</select></label>'
+        '<select name="role" aria-label="Role of '
+        f'{esc(user.name)}">{_role_options(user.role)}</select></label>'
         f'<label>Quota in GB, empty for the site’s<input name="quota" inputmode="decimal" value="{quota}" '
         'maxlength="12" autocomplete="off"></label>'
         '<button type="submit" class="wb-button wb-main">Save</button></form>'
@@ -114,7 +123,8 @@ def _new_person() -> str:
     return (
         '<form class="wb-form wb-form-new" data-submit="add-user"><label>Name to sign in with'
         '<input name="name" required maxlength="120" autocomplete="off" autocapitalize="none"></label>'
-        '<label>Shown as<input name="display" maxlength="120" autocomplete="off" placeholder="Dr Maja Lind"></label>'
+        '<label>Shown as<input name="display" maxlength="120" autocomplete="off" placeholder="Dr Maja '
+        'Lind"></label>'
         f'<label>Role<select name="role">{_role_options(Role.READER)}</select></label>'
         '<label>First password<input name="password" type="password" required minlength="12" '
         'autocomplete="new-password"></label>'
@@ -150,7 +160,8 @@ def health(found: Health) -> str:
     return (
         f'<section class="wb-card wb-site" aria-label="Workers and room"><h3>Workers and room</h3>'
         f'<p class="wb-state-line">{icon(state)}<span>{said}</span></p>{busy}'
-        f'<dl class="wb-facts">{room}<div><dt>Free on the disk</dt><dd>{size(found.free)}</dd></div></dl>{used}'
+        f'<dl class="wb-facts">{room}<div><dt>Free on the '
+        f"disk</dt><dd>{size(found.free)}</dd></div></dl>{used}"
         "</section>"
     )
 
@@ -158,7 +169,8 @@ def health(found: Health) -> str:
 def trail(page: Trail, verdict: Verdict | None) -> str:
     """Lines of the audit trail, filtered, and whether it is whole."""
     rows = "".join(
-        f'<tr><td class="wb-num">{line.seq}</td><td class="wb-num">{stamp(line.at)}</td><td>{esc(line.who)}</td>'
+        f'<tr><td class="wb-num">{line.seq}</td><td '
+        f'class="wb-num">{stamp(line.at)}</td><td>{esc(line.who)}</td>'
         f"<td>{esc(line.action)}</td><td>{esc(line.kind)} <code>{esc(line.object_id[:8])}</code></td>"
         f'<td class="wb-detail">{esc(line.detail)}</td></tr>'
         for line in page.lines
@@ -166,14 +178,17 @@ def trail(page: Trail, verdict: Verdict | None) -> str:
     if not rows:
         rows = '<tr><td colspan="6" class="wb-aside">No line fits the filter.</td></tr>'
     older = (
-        f'<button type="button" class="wb-button wb-quiet" data-action="older" data-value="{page.lines[-1].seq}">'
+        '<button type="button" class="wb-button wb-quiet" data-action="older" '
+        f'data-value="{page.lines[-1].seq}">'
         "Older lines</button>"
         if page.more and page.lines
         else ""
     )
     return (
-        '<section class="wb-card wb-site wb-site-wide" aria-label="Audit trail"><form data-submit="filter-trail" '
-        'role="search" aria-label="Filter the trail" class="wb-trail-form"><div class="wb-site-head"><h3>Audit trail '
+        '<section class="wb-card wb-site wb-site-wide" aria-label="Audit trail"><form '
+        'data-submit="filter-trail" '
+        'role="search" aria-label="Filter the trail" class="wb-trail-form"><div '
+        'class="wb-site-head"><h3>Audit trail '
         f"<small>{plural(page.total, 'line')}; UTC</small></h3>{button('Verify', 'verify-trail')}"
         '<a class="wb-button wb-quiet" href="/files/audit" download>Export</a></div>'
         f'{_whole(verdict)}<div class="wb-form wb-filter"><label>Action or object<input name="what" '
@@ -181,7 +196,8 @@ def trail(page: Trail, verdict: Verdict | None) -> str:
         f'<input name="who" value="{esc(page.who)}" maxlength="120"></label>'
         '<button type="submit" class="wb-button wb-quiet">Filter</button></div>'
         '<div class="wb-scroll wb-trail" tabindex="0" role="region" aria-label="Lines of the trail">'
-        '<table class="wb-table"><thead><tr><th scope="col">No</th><th scope="col">When</th><th scope="col">Who</th>'
+        '<table class="wb-table"><thead><tr><th scope="col">No</th><th scope="col">When</th><th '
+        'scope="col">Who</th>'
         '<th scope="col">Did</th><th scope="col">To</th><th scope="col">With</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{older}</form></section>"
     )
@@ -192,10 +208,12 @@ def _whole(verdict: Verdict | None) -> str:
         return ""
     if verdict.broken is None:
         return (
-            f'<div class="wb-notice wb-ok" role="status">{icon("ok")}<span>Whole: {plural(verdict.lines, "line")} hold '
+            f'<div class="wb-notice wb-ok" role="status">{icon("ok")}<span>Whole: '
+            f"{plural(verdict.lines, 'line')} hold "
             f"together. Head, worth noting elsewhere: <code>{esc(verdict.head)}</code></span></div>"
         )
     return (
-        f'<div class="wb-notice wb-refused" role="alert">{icon("refused")}<span><b>Broken at line {verdict.broken}.'
+        f'<div class="wb-notice wb-refused" role="alert">{icon("refused")}<span><b>Broken at line '
+        f"{verdict.broken}."
         f"</b> {esc(verdict.reason)}</span></div>"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gradio as gr
 from gradio.blocks import Block
-from workbench.service.exporting import Export
 
 from ui.render import evaluation as render
 from ui.render.markup import progress
@@ -12,6 +11,7 @@ from ui.render.scans import drop_zone
 from ui.state import Action, At, Context
 from ui.views.base import Updates, View, Wiring, html, screen
 from workbench.service import artefacts, evaluating, exporting, imports, trays, versions, work
+from workbench.service.exporting import Export
 from workbench.service.kinds import Evaluation, ImportOptions, Level, VersionInfo
 
 _TOLD = "One folder for each class, called like it. Patients nobody adapted on."

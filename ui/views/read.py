@@ -147,6 +147,7 @@ def _not_yet(condition: ConditionInfo) -> str:
     tool = button("Go to Adapt", "screen", "adapt", kind="main")
     return (
         f'{heading("Read")}<section class="wb-empty wb-empty-tall">{symbol("read")}<h3>Nothing reads yet</h3>'
-        "<p>New scans are read by an adapted version, and there is none yet. Label a few patients of each class, "
+        "<p>New scans are read by an adapted version, and there is none yet. Label a few patients of each "
+        "class, "
         f"then adapt.</p>{tool}</section>"
     )
