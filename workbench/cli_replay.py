@@ -24,8 +24,8 @@ def replay(
         float | None,
         typer.Option(
             min=0.0,
-            help="Largest difference of a probability that counts as the same; 0 asks for every bit. By default "
-            "0.0001, for processors that sum in another order.",
+            help="Largest difference of a probability that counts as the same; 0 asks for every bit. By "
+            "default 0.0001, for processors that sum in another order.",
         ),
     ] = None,
     weights: Annotated[

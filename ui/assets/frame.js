@@ -117,7 +117,10 @@
     // The screen becomes visible after its parts have been put in.
     if (wanted) setTimeout(() => { if (seen(wanted) && !document.activeElement.matches('input, textarea')) wanted.focus({ preventScroll: true }); }, 60);
   };
-  document.addEventListener('DOMContentLoaded', () => {
+  // Gradio may run this before or after the document is parsed.
+  const whenParsed = (start) => { if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', start); else start(); };
+  window.workbench.whenParsed = whenParsed;
+  whenParsed(() => {
     paint();
     // Gradio sets the theme of the system once it has started; the choice made here wins.
     new MutationObserver(paint).observe(document.body, { attributes: true, attributeFilter: ['class'] });

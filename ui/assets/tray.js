@@ -119,7 +119,7 @@
     const node = card(current) || cards()[0];
     if (node && (node.getAttribute('aria-selected') !== 'true' || current !== node.dataset.scan)) choose(node, focused); else look(node);
   };
-  document.addEventListener('DOMContentLoaded', () => {
+  window.workbench.whenParsed(() => {
     let due = false;
     new MutationObserver(() => { if (due || !document.querySelector('.wb-tray')) return; due = true; queueMicrotask(() => { due = false; again(); }); }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ['data-scan', 'data-label', 'data-undone', 'aria-selected', 'tabindex'] });
   });

@@ -143,12 +143,12 @@ def _classes(draft: Draft, condition: ConditionInfo | None) -> str:
             else "<small></small>"
         )
         shut = len(draft.classes) <= MIN_CLASSES
+        spoken = f"Remove class {index + 1}"
         first = "the finding looked for" if index == 0 else f"class {index + 1}"
         rows.append(
             f'<li><kbd aria-hidden="true">{index + 1}</kbd>{swatch(index)}'
-            f'<input name="class" value="{esc(name)}" maxlength="60" aria-label="Name of {first}">{count}'
-            f"{button(symbol('bin'), 'remove-class', index, 'sign', f'Remove class {index + 1}', disabled=shut)}"
-            "</li>"
+            f'<input name="class" value="{esc(name)}" maxlength="60" aria-label="Name of {first}">'
+            f"{count}{button(symbol('bin'), 'remove-class', index, 'sign', spoken, disabled=shut)}</li>"
         )
     more = button(f"{symbol('plus')}Add a class", "add-class", disabled=len(draft.classes) >= MAX_CLASSES)
     return (

@@ -224,7 +224,8 @@ def _readme(plan: BundlePlan) -> str:
 {NOTICE}
 
 Condition: {plan.title}
-Version {plan.version}, method {plan.method}, weights {plan.weights or "untitled"} (SHA-256 {plan.weights_sha256})
+Version {plan.version}, method {plan.method}
+Weights: {plan.weights or "untitled"}, SHA-256 {plan.weights_sha256}
 Made {plan.made}
 
 To adapt again from the labelled scans, read the cases again and compare:

@@ -155,7 +155,7 @@ def _said(looked: int, cohort: LockedCohort, version: Version) -> str:
         return f"{fixed} This cohort was looked at for the first time."
     return (
         f"{fixed} This cohort was looked at {looked} times: a version chosen after earlier looks is not "
-        "judged on held-out patients any more. Report the first figure, or use patients nobody has evaluated on."
+        "judged on held-out patients any more. Report the first figure, or use patients nobody has looked at."
     )
 
 

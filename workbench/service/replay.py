@@ -97,7 +97,9 @@ def replay(
         manifest = open_sealed(path, folder)
         signed_by = fingerprint(manifest.public_key)
         if key and not (len(key) >= _FEWEST_DIGITS and signed_by.startswith(key.lower())):
-            raise BundleError(f"{path.name}: was signed by another key ({signed_by[:16]}...) than the one given.")
+            raise BundleError(
+                f"{path.name}: was signed by another key ({signed_by[:16]}...) than the one given."
+            )
         try:
             return _replayed(folder, signed_by, weights, tolerance, threads, progress)
         except StoreError as error:

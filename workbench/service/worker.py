@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WorkbenchError as error:
         logging.error("%s", error)
         return 2
-    name = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(4)}"
+    name = given.name or f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(4)}"
     logging.info("ready")
     try:
         sweep(store)
@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", default="general", help="shipped weights, or a learner file")
     parser.add_argument("--threads", type=int, default=1, help="threads of computation")
     parser.add_argument("--pool-slices", type=int, default=0, help="slices that an encoder of images pools")
+    parser.add_argument("--name", default="", help="of this process, that no other has or had")
     parser.add_argument("--parent", type=int, default=0, help="end with the process of this number")
     return parser
 
