@@ -134,7 +134,7 @@ def _read(case: CaseInfo, reading: ShownReading, around: Around) -> str:
     said = (
         f"{_headline(reading)}{shift}{_bars(reading, around.threshold)}"
         f"{_better_call(reading, around.threshold)}{_own(case, around.classes)}"
-        f'<p class="wb-aside">{_kind(reading)} Rests on {esc(reading.evidence_n)}.</p>'
+        f'<p class="wb-aside">{_kind(reading)} {esc(reading.evidence_n)}</p>'
     )
     verdict = _verdict(case)
     if around.may_edit and case.verdict:

@@ -42,7 +42,7 @@ def scale(value: Share95, chance: float, spoken: str) -> str:
         for at in (0, 25, 50, 75, 100)
     )
     return (
-        f'<div class="wb-ruler" role="img" aria-label="{esc(told)}"><div class="wb-rail">'
+        f'<div class="wb-ruler" role="img" aria-label="{esc(told)}"><div class="wb-ruler-rail">'
         f'<i class="wb-span" style="left:{low:.1f}%;width:{high - low:.1f}%"></i>'
         f'<i class="wb-guess" style="left:{100 * chance:.1f}%"><b>guessing</b></i>'
         f'<i class="wb-needle" style="left:{here:.1f}%"></i></div>{ticks}</div>'

@@ -10,7 +10,7 @@ from ui.render.markup import button, esc, findings, heading, icon, notice, plura
 from ui.render.thumbs import thumb
 from ui.render.words import TOO_FEW, figure, share, span
 from workbench.evaluation.statistics import percent
-from workbench.service.kinds import AdaptResult, ConditionInfo, Level, ScanInfo, Share95, VersionInfo
+from workbench.service.kinds import AdaptResult, ConditionInfo, JobInfo, Level, ScanInfo, Share95, VersionInfo
 
 Scans = Mapping[str, ScanInfo]
 
@@ -25,13 +25,16 @@ def head() -> str:
     )
 
 
-def ingredients(condition: ConditionInfo, methods: tuple[str, ...], running: bool) -> str:
+def ingredients(
+    condition: ConditionInfo, methods: tuple[str, ...], running: JobInfo | None, last: JobInfo | None
+) -> str:
     """What an adaptation learns from, the one button, and the choice of method folded away.
 
     Args:
         condition: with its labelled patients, a mark each, and what is missing.
         methods: names of those that can be asked for.
-        running: whether one is under way.
+        running: the job that is under way, or None; it takes the button's place, so that nothing moves.
+        last: the job before; why it brought nothing is said until the next one is asked for.
     """
     rows = "".join(
         f"<li>{swatch(i)}<b>{esc(one.name)}</b><span>{plural(one.patients, 'patient')}</span>"
@@ -54,25 +57,38 @@ def ingredients(condition: ConditionInfo, methods: tuple[str, ...], running: boo
         '<form class="wb-card wb-ingredients"><h3>Labelled patients</h3><ul '
         f'class="wb-shots">{rows}</ul>{aside}'
         f"{notice('warning', condition.missing)}{notice('info', '' if condition.missing else stale)}"
-        f"{_press(condition, methods, running)}</form>"
+        f"{_outcome(last)}{_press(condition, methods, running)}</form>"
     )
 
 
-def _press(condition: ConditionInfo, methods: tuple[str, ...], running: bool) -> str:
+def _outcome(last: JobInfo | None) -> str:
+    if last is not None and last.state == "failed":
+        return notice("refused", f"Adapting failed. {last.error}")
+    if last is not None and last.state == "cancelled":
+        return notice("info", "Adapting was stopped. Nothing was changed.")
+    return ""
+
+
+def _press(condition: ConditionInfo, methods: tuple[str, ...], running: JobInfo | None) -> str:
+    if running is not None:
+        away = '<p class="wb-aside">You may close this page: it goes on, and is shown again here.</p>'
+        return f'<div class="wb-press">{progress(running, condition.level is not Level.READ)}{away}</div>'
     if condition.level is Level.READ:
         return '<p class="wb-aside">You may look and label here; whoever may edit the condition adapts.</p>'
-    label = "Adapting" if running else "Adapt again" if condition.version else "Adapt"
-    shut = running or bool(condition.missing)
+    label = "Adapt again" if condition.version else "Adapt"
+    pressed = button(
+        f"{label} <kbd>Ctrl ⏎</kbd>", "adapt", kind="main wb-big", disabled=bool(condition.missing)
+    )
     own = condition.draft.method
     options = "".join(
         f'<option value="{esc(name)}">{esc(_spoken(name))}</option>' for name in methods if name != own
     )
     first = f"As the condition says: {_spoken(own)}" if own else "Automatic: the best on your own patients"
     return (
-        f"{button(f'{label} <kbd>Ctrl ⏎</kbd>', 'adapt', kind='main wb-big', disabled=shut)}"
+        f'<div class="wb-press">{pressed}'
         '<details class="wb-fold" id="wb-method"><summary>Method</summary><div class="wb-field">'
         '<label for="wb-method-name">Adapt with</label><select id="wb-method-name" name="method">'
-        f'<option value="">{esc(first)}</option>{options}</select></div></details>'
+        f'<option value="">{esc(first)}</option>{options}</select></div></details></div>'
     )
 
 

@@ -6,7 +6,6 @@ import gradio as gr
 from gradio.blocks import Block
 
 from ui.render import result, versions
-from ui.render.markup import notice, progress
 from ui.state import Action, At, Context
 from ui.views.base import Updates, View, Wiring, html, screen
 from workbench.service import adapting, trays, work
@@ -33,14 +32,13 @@ class AdaptView(View):
             with gr.Row(elem_classes="wb-adapt-grid"):
                 with gr.Column(elem_classes="wb-adapt-side", min_width=0):
                     self.support = html("wb-adapt-support")
-                    self.running = html("wb-adapt-job")
                     self.versions = html("wb-adapt-versions")
                 with gr.Column(elem_classes="wb-adapt-main", min_width=0):
                     self.result = html("wb-adapt-result")
 
     def components(self) -> list[Block]:
         """See `View`."""
-        return [self.head, self.support, self.running, self.versions, self.result]
+        return [self.head, self.support, self.versions, self.result]
 
     def show(self, at: At) -> Updates:
         """See `View`."""
@@ -57,8 +55,7 @@ class AdaptView(View):
         job = at.job("adapt")
         return {
             self.head: result.head(),
-            self.support: result.ingredients(condition, METHODS, job is not None),
-            self.running: f'<div class="wb-job-slot">{self._progress(at, job)}</div>',
+            self.support: result.ingredients(condition, METHODS, job, None if job else self._last(at)),
             self.versions: versions.listed(
                 held,
                 shown.id if shown else None,
@@ -70,21 +67,13 @@ class AdaptView(View):
 
     def wire(self, on: Wiring) -> None:
         """See `View`."""
-        for component in (self.head, self.support, self.running, self.versions, self.result):
+        for component in (self.head, self.support, self.versions, self.result):
             on.on(component, self._do)
 
-    def _progress(self, at: At, job: JobInfo | None) -> str:
-        """The running job; or why the last one brought nothing, until the next one is asked for."""
-        if job is not None:
-            away = '<p class="wb-aside">You may close this page: it goes on, and is shown again here.</p>'
-            return progress(job, at.opened.level is not Level.READ) + away
+    def _last(self, at: At) -> JobInfo | None:
+        """The adaptation that was asked for last."""
         asked = work.of_condition(self._context.store, at.actor, at.opened.id, unfinished=False)
-        last = next((one for one in asked if one.kind == "adapt"), None)
-        if last is not None and last.state == "failed":
-            return notice("refused", f"Adapting failed. {last.error}")
-        if last is not None and last.state == "cancelled":
-            return notice("info", "Adapting was stopped. Nothing was changed.")
-        return ""
+        return next((one for one in asked if one.kind == "adapt"), None)
 
     def _do(self, at: At, action: Action) -> Updates | None:
         store, desk = self._context.store, at.desk
@@ -104,8 +93,7 @@ class AdaptView(View):
                 desk.version = made.id
                 desk.say(f"Version {made.number} is in use now. Cases are read by it.")
             case "look":
-                desk.go("label")
-                desk.tray, desk.scan = "all", action.value
+                desk.look(action.value)
             case "screen":
                 desk.go(action.value)
             case _:
