@@ -19,6 +19,7 @@ from workbench.cli_deidentify import deidentify
 from workbench.cli_output import Format, bar, check_place, listed
 from workbench.cli_replay import replay
 from workbench.cli_results import results
+from workbench.cli_retention import app as retention
 from workbench.cli_scans import NoPreambleOption, RemedyOption, VolumeOption, read_options
 from workbench.cli_suggest import suggest, train_query_policy
 from workbench.cli_ui import ui
@@ -735,6 +736,7 @@ app.command()(results)
 app.command()(suggest)
 app.command()(train_query_policy)
 app.add_typer(users, name="users")
+app.add_typer(retention, name="retention")
 app.add_typer(tokens, name="tokens")
 
 

@@ -104,6 +104,7 @@ def curve(
     axes.axvline(now, color="grey", linewidth=0.8, linestyle="--")
     axes.annotate("now", (now, 0.02), xytext=(3, 0), textcoords="offset points", color="dimgrey")
     axes.set_ylim(0, 1.02)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("labelled patients per class")
     axes.set_ylabel("expected accuracy")
 

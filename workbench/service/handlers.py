@@ -17,6 +17,7 @@ from workbench.service import (
     job_demo,
     job_import,
     job_read,
+    pacs,
     suggesting,
 )
 from workbench.service.engine import Engine
@@ -35,4 +36,6 @@ def handlers(engine: Engine) -> Mapping[str, Handler]:
         "evaluate": partial(evaluating.evaluate, engine),
         "export": partial(exporting.export, engine),
         "suggest": partial(suggesting.run, engine),
+        "retrieve": pacs.bring,
+        "results": partial(pacs.send, engine),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -41,6 +43,21 @@ def activate(store: Store, actor: Actor, version_id: str) -> VersionInfo:
         detail = {"number": row.number}
         audit.record(session, actor.user_id, "version.activate", "version", version_id, detail)
         return info(session, row)
+
+
+def model_file(store: Store, actor: Actor, version_id: str) -> tuple[int, Path]:
+    """A version's number and its model file, for somebody who takes it away; recorded in the trail.
+
+    Raises:
+        NotFound: there is no such version, or not for this actor.
+    """
+    with store.session() as session:
+        row = session.get(Version, version_id)
+        if row is None:
+            raise NotFound("There is no such version, or it is not shared with you.")
+        level_of(session, actor, row.condition_id, what="version")
+        audit.record(session, actor.user_id, "version.take", "version", version_id, {"number": row.number})
+        return row.number, store.blobs.path(row.model)
 
 
 def make_active(session: Session, row: Version) -> None:

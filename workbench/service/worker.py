@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from workbench.imaging.workers import close_workers
     from workbench.service.engine import Engine
     from workbench.service.handlers import handlers
+    from workbench.service.retention import watch
     from workbench.service.sweeping import sweep
     from workbench.store import loop
     from workbench.store.database import Store
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.info("ready")
     try:
         sweep(store)
+        watch(store, stop)
         loop.run(store, handlers(engine), stop, name)
     finally:
         close_workers()
