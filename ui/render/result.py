@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ui.render import figures
 from ui.render.confusion import matrix
-from ui.render.markup import button, esc, findings, heading, icon, notice, plural, swatch
+from ui.render.markup import button, esc, findings, heading, icon, notice, plural, progress, swatch
 from ui.render.thumbs import thumb
 from ui.render.words import TOO_FEW, figure, share, span
 from workbench.evaluation.statistics import percent

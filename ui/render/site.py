@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ui.render import figures
-from ui.render.markup import button, esc, icon, plural
+from ui.render.markup import button, esc, heading, icon, notice, plural
 from ui.render.words import moment, size, stamp
 from workbench.service.kinds import Role, UserInfo
 from workbench.service.oversight import Health, Trail
@@ -17,14 +17,12 @@ _ROLES = {
 _GB = 1_000_000_000
 
 
-def lead(admin: bool) -> str:
+def head(admin: bool) -> str:
     """What the screen is for."""
     if admin:
-        said = "People, room, what is kept how long, and the trail. You see no scans of others here."
-        return f'<header class="wb-lead"><h2>Administer</h2><p>{said}</p></header>'
-    return (
-        '<header class="wb-lead"><h2>Your account</h2><p>Your name, your password, your tokens.</p></header>'
-    )
+        said = "People, room, how long things are kept, and the trail. You see no scans of others here."
+        return heading("Administer", said)
+    return heading("Your tokens", "For programs that use the workbench in your name.")
 
 
 def people(users: tuple[UserInfo, ...], own: str, open_form: str, default_quota: int, login: bool) -> str:
@@ -38,11 +36,8 @@ def people(users: tuple[UserInfo, ...], own: str, open_form: str, default_quota:
         login: whether people sign in at all.
     """
     rows = "".join(_person(user, own, user.id == open_form, default_quota) for user in users)
-    note = "" if login else (
-        f'<p class="wb-aside">{icon("info")} Nobody signs in: the workbench serves this machine only. Start '
-        'it '
-        "with a login to let people in.</p>"
-    )  # fmt: skip
+    said = "Nobody signs in: the workbench serves this machine only. Start it with a login to let people in."
+    note = "" if login else notice("info", said)
     return (
         '<section class="wb-card wb-site" aria-label="People"><div class="wb-site-head"><h3>People '
         f"<small>{plural(len(users), 'account')}</small></h3>"
