@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from workbench.service import adapting, imports, labels, reading, trays, version
 from workbench.service.engine import Engine
 from workbench.service.handlers import handlers
 from workbench.service.kinds import Actor
+from workbench.service.sweeping import own_name, release_dead
 from workbench.store import audit, jobs
 from workbench.store.database import Store
 from workbench.store.schema import AuditRow
@@ -96,3 +100,20 @@ def test_a_worker_that_lost_its_lease_leaves_no_effect(
         handlers(engine)["import"](store, slow)
     assert type(caught.value).__name__ in ("LeaseLost", "NotFound")
     assert len(trays.scans(store, ada, condition.id)) == 4
+
+
+def test_jobs_of_processes_that_are_gone_are_queued_again_at_once(
+    store: Store, ada: Actor, phantoms: Path
+) -> None:
+    condition = lesions(store, ada)
+    host = own_name().rpartition("-")[0].rpartition("-")[0]
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for name in (f"{host}-{gone.pid}-00", f"{host}-{os.getpid()}-00", f"elsewhere-{gone.pid}-00"):
+        upload(store, ada, condition.id, class_files(phantoms, 1))
+        assert jobs.claim(store, name, threading.Event()) is not None
+    assert release_dead(store) == 1
+    again = jobs.claim(store, "another", threading.Event())
+    assert again is not None
+    assert again.attempts == 2
+    assert jobs.claim(store, "another", threading.Event()) is None

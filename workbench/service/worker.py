@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import secrets
 import signal
-import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from workbench.service.engine import Engine
     from workbench.service.handlers import handlers
     from workbench.service.retention import watch
-    from workbench.service.sweeping import sweep
+    from workbench.service.sweeping import own_name, release_dead, sweep
     from workbench.store import loop
     from workbench.store.database import Store
 
@@ -57,9 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WorkbenchError as error:
         logging.error("%s", error)
         return 2
-    name = given.name or f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(4)}"
+    name = given.name or own_name()
     logging.info("ready")
     try:
+        release_dead(store)
         sweep(store)
         watch(store, stop)
         loop.run(store, handlers(engine), stop, name)
