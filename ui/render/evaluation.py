@@ -49,7 +49,7 @@ def cohorts(held: tuple[Batch, ...], done: tuple[Evaluation, ...], shown: str, m
     """
     if not held and not done:
         return '<p class="wb-aside wb-none">No cohort yet. Nothing of it goes into an adaptation.</p>'
-    ready = "".join(_cohort(batch, may_edit) for batch in held)
+    ready = "".join(_cohort(batch, may_edit, not done) for batch in held)
     looked = "".join(_looked(one, shown or _page(done[0])) for one in done)
     return (
         '<section class="wb-card wb-offered" aria-label="Cohorts"><h3>Cohorts</h3><ol '
@@ -58,9 +58,9 @@ def cohorts(held: tuple[Batch, ...], done: tuple[Evaluation, ...], shown: str, m
     )
 
 
-def _cohort(batch: Batch, may_edit: bool) -> str:
+def _cohort(batch: Batch, may_edit: bool, first: bool) -> str:
     refused = f", {plural(len(batch.refused), 'file')} refused" if batch.refused else ""
-    tool = button("Evaluate", "evaluate", batch.job.id, "main") if may_edit else ""
+    tool = button("Evaluate", "evaluate", batch.job.id, "main" if first else "quiet") if may_edit else ""
     return (
         f"<li><span><b>{plural(len(batch.scans), 'scan')}</b><small>dropped "
         f"{moment(batch.job.created)}{refused}"
@@ -137,9 +137,11 @@ def exports(
             "Each reading as a DICOM report beside its study, unverified."
             if archives
             else "Goes to a picture archive; none is set up on this site.",
-            _archives(archives) if archives and have and may_edit else "",
+            "" if not (archives and have and may_edit) else " ",
         ),
     )
+    send = _archives(archives) if archives and have and may_edit else ""
+    rows = (*rows, f"<li>{send}</li>") if send else rows
     return (
         '<section class="wb-card wb-offered" aria-label="Take away"><h3>Take away</h3>'
         f'<ul class="wb-offers">{"".join(rows)}</ul></section>'
@@ -158,8 +160,14 @@ def _link(address: str, label: str, of: str) -> str:
 
 
 def _archives(names: tuple[str, ...]) -> str:
-    return "".join(
-        button(esc(name), "archive", name, confirm=f"Write the readings into {name}?") for name in names
+    """The study is named again: the store knows none of its identifiers."""
+    options = "".join(f'<option value="{esc(name)}">{esc(name)}</option>' for name in names)
+    return (
+        '<form class="wb-form wb-archive" data-submit="results"><label>Accession number<input '
+        'name="accession" '
+        'required maxlength="64" autocomplete="off"></label>'
+        f'<label>Archive<select name="archive">{options}</select></label>'
+        '<button type="submit" class="wb-button wb-quiet">Send</button></form>'
     )
 
 

@@ -7,12 +7,29 @@ from ui.render.markup import button, esc, heading, icon, notice, plural
 from ui.render.words import moment, size, stamp
 from workbench.service.kinds import Role, UserInfo
 from workbench.service.oversight import Health, Trail
+from workbench.service.retention import Removal, Rules
 from workbench.store.audit import Verdict
 
 _ROLES = {
     Role.READER: "Reader: looks, labels as a second reader, reads cases",
     Role.EDITOR: "Editor: makes conditions too",
     Role.ADMIN: "Administrator: people, room and the trail too",
+}
+_KEPT = {
+    "cases": "Cases and what was read of them",
+    "removed": "Scans taken out",
+    "versions": "Versions not in use",
+    "artefacts": "Reports and bundles",
+    "conditions": "Archived conditions",
+    "spools": "Uploads of failed imports",
+}
+_THINGS = {
+    "cases": "case",
+    "removed": "scan taken out",
+    "versions": "version",
+    "artefacts": "file",
+    "conditions": "archived condition",
+    "spools": "failed upload",
 }
 _GB = 1_000_000_000
 
@@ -73,8 +90,8 @@ def _person(user: UserInfo, own: str, opened: bool, default_quota: int) -> str:
     )
     row = (
         f'<tr class="{"" if user.active else "wb-shut"}"><th '
-        f'scope="row"><b>{esc(user.display or user.name)}</b>'
-        f"<small>{esc(user.name)}</small>{you}{closed}</th><td>{user.role.value.capitalize()}</td>"
+        f'scope="row"><div class="wb-person"><b>{esc(user.display or user.name)}</b>'
+        f"<small>{esc(user.name)}</small>{you}{closed}</div></th><td>{user.role.value.capitalize()}</td>"
         f"<td>{gauge}<small>{size(user.used)} of {size(room)}</small></td><td>{moment(user.signed_in)}</td>"
         f"<td>{tools}</td></tr>"
     )
@@ -159,6 +176,36 @@ def health(found: Health) -> str:
         f"disk</dt><dd>{size(found.free)}</dd></div></dl>{used}"
         "</section>"
     )
+
+
+def retention(rules: Rules, found: tuple[Removal, ...] | None) -> str:
+    """How long things are kept, and what the rules would remove now.
+
+    Args:
+        rules: in force.
+        found: of a dry run that was asked for, or None.
+    """
+    fields = "".join(
+        f'<label>{name}<input name="{rule}" inputmode="numeric" value="{getattr(rules, rule)}" maxlength="5" '
+        f'aria-describedby="wb-keep"></label>'
+        for rule, name in _KEPT.items()
+    )
+    return (
+        '<section class="wb-card wb-site" aria-label="Retention"><h3>Kept for so many days '
+        '<small id="wb-keep">0 keeps it</small></h3><form class="wb-form wb-keep" data-submit="keep">'
+        f'{fields}<div class="wb-line"><button type="submit" class="wb-button wb-quiet">Save</button>'
+        f"{button('What would go now?', 'dry-run')}</div></form>{_would_go(found)}</section>"
+    )
+
+
+def _would_go(found: tuple[Removal, ...] | None) -> str:
+    if found is None:
+        return ""
+    told = [
+        f"{plural(one.count, _THINGS[one.rule])} older than {one.days} days" for one in found if one.count
+    ]
+    said = f"Would go within a day: {'; '.join(told)}." if told else "Nothing would go now."
+    return notice("warning" if told else "ok", f"{said} Nothing has been removed by looking.")
 
 
 def trail(page: Trail, verdict: Verdict | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import gradio as gr
 from gradio.blocks import Block
@@ -11,8 +12,9 @@ from ui.render import account, site
 from ui.state import Action, At, Context
 from ui.views.base import Updates, View, Wiring, html, screen
 from workbench.errors import SupportError
-from workbench.service import accounts, oversight
+from workbench.service import accounts, oversight, retention
 from workbench.service.kinds import Role
+from workbench.service.retention import Rules
 
 _GB = 1_000_000_000
 _QUOTA_AT_MOST = 100_000
@@ -49,6 +51,7 @@ class AdminView(View):
         shown[self.tokens] = account.tokens(self._own_tokens(at), "")
         if admin:
             shown[self.people] = self._people(at, "")
+            shown[self.retention] = site.retention(retention.rules(store, actor), None)
             shown[self.health] = site.health(oversight.health(store, actor))
             shown[self.trail] = site.trail(oversight.trail(store, actor), None)
         return shown
@@ -56,6 +59,7 @@ class AdminView(View):
     def wire(self, on: Wiring) -> None:
         """See `View`."""
         on.on(self.people, self._of_people)
+        on.on(self.retention, self._of_retention)
         on.on(self.trail, self._of_trail)
         on.on(self.tokens, self._of_tokens)
 
@@ -94,6 +98,17 @@ class AdminView(View):
                 pass
         return None
 
+    def _of_retention(self, at: At, action: Action) -> Updates | None:
+        store, actor = self._context.store, at.actor
+        if action.name == "keep":
+            days = {one.name: _days(action.text(one.name)) for one in fields(Rules)}
+            retention.set_rules(store, actor, Rules(**days))
+            at.desk.say("Saved. The rules act within a day.")
+        elif action.name == "dry-run":
+            found = retention.preview(store, actor)
+            return {self.retention: site.retention(retention.rules(store, actor), found)}
+        return None
+
     def _of_trail(self, at: At, action: Action) -> Updates | None:
         store, actor = self._context.store, at.actor
         what, who = action.text("what"), action.text("who")
@@ -124,6 +139,12 @@ class AdminView(View):
             case _:
                 pass
         return None
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal():
+        raise SupportError("Days are whole numbers; 0 keeps things for good.")
+    return int(text)
 
 
 def _role(action: Action) -> Role:

@@ -10,12 +10,14 @@ from ui.render.markup import progress
 from ui.render.scans import drop_zone
 from ui.state import Action, At, Context
 from ui.views.base import Updates, View, Wiring, html, screen
-from workbench.service import artefacts, evaluating, exporting, imports, trays, versions, work
+from workbench.errors import SupportError
+from workbench.pacs.archive import Query, Selection
+from workbench.service import artefacts, evaluating, exporting, imports, pacs, trays, versions, work
 from workbench.service.exporting import Export
-from workbench.service.kinds import Evaluation, ImportOptions, Level, VersionInfo
+from workbench.service.kinds import Evaluation, ImportOptions, Level, Role, VersionInfo
 
 _TOLD = "One folder for each class, called like it. Patients nobody adapted on."
-_KINDS = ("import", "evaluate", "export")
+_KINDS = ("import", "evaluate", "export", "results")
 
 
 class EvaluateView(View):
@@ -56,7 +58,6 @@ class EvaluateView(View):
             for one in imports.batches(store, at.actor, condition.id)
             if one.job.over and cohort.intersection(one.scans)
         )
-        made = artefacts.of_condition(store, at.actor, condition.id)
         may_edit = condition.level is not Level.READ
         jobs = "".join(progress(job, may_edit) for job in at.jobs if job.kind in _KINDS)
         shown: dict[Block, object] = {
@@ -65,8 +66,7 @@ class EvaluateView(View):
             self.drop: drop_zone(condition, "cohort", "Drop a locked cohort here", _TOLD, small=True),
             self.running: f'<div class="wb-job-slot">{jobs}</div>' if jobs else "",
             self.cohorts: render.cohorts(batches, done, desk.report, may_edit),
-            self.exports: render.exports(condition, version, self._archives(), may_edit)
-            + render.artefacts(made),
+            self.exports: render.exports(condition, version, self._archives(at), may_edit) + self._made(at),
         }
         wanted = _report(done, desk.report)
         if wanted != desk.framed:
@@ -84,9 +84,27 @@ class EvaluateView(View):
         held = versions.all(self._context.store, at.actor, at.opened.id)
         return next((one for one in held if one.active), None)
 
-    def _archives(self) -> tuple[str, ...]:
+    def _archives(self, at: At) -> tuple[str, ...]:
         """Names of the archives that results can be sent to."""
-        return ()
+        if at.actor.role is Role.READER:
+            return ()
+        return tuple(one.name for one in pacs.archives(at.actor))
+
+    def _send(self, at: At, archive: str, accession: str) -> None:
+        """Send the readings of the cases of a study beside it."""
+        store = self._context.store
+        found = pacs.studies(store, at.actor, archive, Query(accession=accession))
+        if not found:
+            raise SupportError("The archive has no study of that accession number. Check it.")
+        pacs.send_results(store, at.actor, at.opened.id, archive, [Selection(one.uid) for one in found])
+
+    def _made(self, at: At) -> str:
+        """Files that were made, and how a bundle is checked."""
+        store = self._context.store
+        held = artefacts.of_condition(store, at.actor, at.opened.id)
+        bundle = next((one for one in held if one.kind == "bundle"), None)
+        told = render.bundle(bundle.name, exporting.site_fingerprint(store)) if bundle is not None else ""
+        return told + render.artefacts(held)
 
     def _content(self, at: At, artefact_id: str) -> str:
         _, path = artefacts.taken(self._context.store, at.actor, artefact_id)
@@ -104,6 +122,8 @@ class EvaluateView(View):
                 desk.report = action.value
             case "export" if action.value in tuple(Export):
                 exporting.start(store, at.actor, condition.id, Export(action.value))
+            case "results":
+                self._send(at, action.text("archive"), action.text("accession"))
             case "cancel":
                 work.cancel(store, at.actor, action.value)
             case "screen":

@@ -14,7 +14,7 @@ from ui.views.base import Updates, View, Wiring, html, screen
 from workbench.service import imports, reading, trays, versions, work
 from workbench.service.kinds import CaseInfo, ConditionInfo, ImportOptions, Level
 
-_TOLD = "Names and identifiers stay behind. Each scan is read on its own."
+_TOLD = "Names stay behind. Each is read on its own."
 
 
 class ReadView(View):

@@ -103,6 +103,11 @@ def export(engine: Engine, store: Store, claim: Claim) -> None:
     _kept(store, claim, made, ExportOutcome())
 
 
+def site_fingerprint(store: Store) -> str:
+    """Of the key that this site signs bundles with, to be compared by whoever replays one."""
+    return fingerprint(public_of(site_key(store.data_dir)))
+
+
 def _gathered(engine: Engine, store: Store, claim: Claim, given: ExportGiven) -> Facts:
     condition_id = claim.condition_id or ""
     with store.read() as session:

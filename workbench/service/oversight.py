@@ -125,18 +125,6 @@ def verify_trail(store: Store, actor: Actor) -> audit.Verdict:
     return audit.verify(store)
 
 
-def exported_trail(store: Store, actor: Actor) -> Iterator[str]:
-    """The trail as lines of JSON; that it was taken away is recorded first.
-
-    Raises:
-        NotAllowed: the actor is no administrator.
-    """
-    require_role(actor, Role.ADMIN)
-    with store.session() as session:
-        audit.record(session, actor.user_id, "audit.export", "audit")
-    return audit.export(store)
-
-
 def health(store: Store, actor: Actor) -> Health:
     """Workers and room.
 
