@@ -21,6 +21,7 @@ from workbench.store.schema import AuditRow, Blob, JobRow, User
 
 _DAY = 86_400.0
 _PAGE = 100
+_WHOLE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,4 +195,7 @@ def _line(row: AuditRow, names: dict[str, str]) -> TrailLine:
 
 
 def _told(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """A value as it is shown; of a digest its beginning, the export has the whole of it."""
+    if isinstance(value, str):
+        return value if len(value) <= _WHOLE else f"{value[:12]}…"
+    return json.dumps(value, ensure_ascii=False)
