@@ -89,7 +89,7 @@
     const shown = cost >= 1 ? Math.round(cost * 10) / 10 : `1/${Math.round(1 / cost)}`;
     const says = document.getElementById(range.dataset.says);
     if (!says) return;
-    says.querySelector('[data-cost]').textContent = String(shown);
+    says.querySelector('[data-cost]').textContent = `${shown} false alarm${shown === 1 ? '' : 's'}`;
     says.querySelector('[data-from]').textContent = `${Math.round(100 / (1 + cost))} %`;
   };
 

@@ -63,14 +63,16 @@ def keys(condition: ConditionInfo, scans: Sequence[ScanInfo], shown: str) -> str
 
 def listed(scans: Sequence[ScanInfo], shown: str) -> list[ScanInfo]:
     """The scans that a filter of `FILTERS` lists."""
-    tests = {
-        "todo": lambda scan: not _has(scan),
-        "unsure": lambda scan: scan.unsure,
-        "disputed": lambda scan: scan.disputed,
-        "doubtful": lambda scan: bool(scan.doubt or scan.twin),
-    }
-    test = tests.get(shown)
-    return [scan for scan in scans if test is None or test(scan)]
+    match shown:
+        case "todo":
+            return [scan for scan in scans if not _has(scan)]
+        case "unsure":
+            return [scan for scan in scans if scan.unsure]
+        case "disputed":
+            return [scan for scan in scans if scan.disputed]
+        case "doubtful":
+            return [scan for scan in scans if scan.doubt or scan.twin]
+    return list(scans)
 
 
 def tray(condition: ConditionInfo, scans: Sequence[ScanInfo], shown: str, undone: str) -> str:
@@ -195,7 +197,7 @@ def _balance(condition: ConditionInfo) -> str:
     )
     return (
         '<section class="wb-card"><h3>Labelled patients <small>that count</small></h3>'
-        f'<ul class="wb-balance">{rows}</ul><p class="wb-aside">{esc(condition.missing or condition.said)}'
+        f'<ul class="wb-balance">{rows}</ul><p class="wb-aside">{esc(condition.missing)}'
         "</p></section>"
     )
 

@@ -32,6 +32,8 @@ _REMEDIES = {
 }
 _SIGNS = {Light.OK: "ok", Light.WARNING: "warning", Light.ERROR: "refused"}
 _SHOWN_DIGITS = 6
+_BRINGS = ("import", "demo", "retrieve")
+"""Jobs that bring scans."""
 _FINE = "Fine."
 
 
@@ -126,7 +128,7 @@ def body(
     light: str,
 ) -> str:
     """Progress, what the last import brought, folder labels to accept, every scan with its findings."""
-    running = "".join(f'<div class="wb-card">{progress(job)}</div>' for job in jobs if job.kind == "import")
+    running = "".join(f'<div class="wb-card">{progress(job)}</div>' for job in jobs if job.kind in _BRINGS)
     brought = "".join(_batch(batch, scans) for batch in batches[:1] if batch.job.over)
     before = "".join(_batch(batch, scans) for batch in batches[1:] if batch.job.over)
     if before:
