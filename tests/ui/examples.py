@@ -62,7 +62,8 @@ def condition(
     )
     return ConditionInfo(
         "cond", Draft(title, names, "DX", "KNEE", miss_cost=4.0), Level.OWN, "Dr Maja Lind", classes,
-        "adapted", "Adapted. Drop new cases to read them.", 20, 0, 0, 0, 5, 2, 2, 3, NOW - 9e5, NOW - 60, False, False,
+        "adapted", "Adapted. Drop new cases to read them.",
+        20, 0, 0, 0, 5, 2, 2, 3, NOW - 9e5, NOW - 60, False, False,
     )  # fmt: skip
 
 
