@@ -40,6 +40,21 @@ class Notice:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """An import whose files are there and that is not committed yet.
+
+    Attributes:
+        job_id: of it.
+        lines: what was found of identifiers in the files.
+        folders: of the files, after which the classes may be named, the finding looked for first; or none.
+    """
+
+    job_id: str
+    lines: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Desk:
     """What one tab looks at.
@@ -53,8 +68,7 @@ class Desk:
         archived: whether the worklist shows what was put away.
         draft: of the define screen, while it has unsaved changes of classes; None otherwise.
         extending: identifier of the condition that the draft extends, or None.
-        staged: an import whose files are there and that is not committed yet, with what was found of
-            identifiers in them; None where there is none.
+        staged: files that wait for consent, or None.
         lights: which scans the scans screen lists: ``all``, ``warning`` or ``error``.
         tray: which scans the label screen lists: ``todo``, ``all``, ``unsure``, ``disputed`` or ``doubtful``.
         undone: scan whose label was taken back last, and how many were: ``id:count``; or empty.
@@ -76,7 +90,7 @@ class Desk:
     archived: bool = False
     draft: Draft | None = None
     extending: str | None = None
-    staged: tuple[str, tuple[str, ...]] | None = None
+    staged: Staged | None = None
     lights: str = "all"
     tray: str = "all"
     undone: str = ""

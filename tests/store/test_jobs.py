@@ -19,7 +19,7 @@ from workbench.store.schema import JobRow, Setting
 
 def _ask(store: Store, kind: str, user: str, **more: str) -> str:
     with store.session() as session:
-        return jobs.enqueue(session, kind, user, None, {"kind": kind}, **more)  # type: ignore[arg-type]
+        return jobs.enqueue(session, kind, user, None, {"kind": kind}, **more)
 
 
 def _row(store: Store, job_id: str) -> JobRow:
