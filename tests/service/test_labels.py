@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from tests.service.conftest import CLASSES, Run, class_files, lesions, person, upload
 from workbench.errors import NotAllowed, NotFound, SupportError
-from workbench.service import adapting, agreement, conditions, labels, trays, versions
-from workbench.service.kinds import Actor, ConditionInfo, Level, ScanInfo
+from workbench.service import adapting, agreement, conditions, labels, reading, trays, versions
+from workbench.service.kinds import Actor, CaseInfo, ConditionInfo, Level, Near, ScanInfo
 from workbench.store.database import Store
 from workbench.store.schema import Label
 
@@ -87,6 +87,42 @@ def test_a_second_reader_is_blind_to_the_first(
         labels.accept_hints(store, ben, shared_condition.id)
     hidden = labels.agreement(store, ben, shared_condition.id)
     assert (hidden.readers, hidden.disputed) == ((), ())
+
+
+def test_versions_and_readings_do_not_tell_a_second_reader_the_first_ones_labels(
+    store: Store,
+    ada: Actor,
+    ben: Actor,
+    shared_condition: ConditionInfo,
+    phantoms: Path,
+    run_jobs: Run,
+) -> None:
+    labels.accept_hints(store, ada, shared_condition.id)
+    adapting.start(store, ada, shared_condition.id)
+    upload(store, ada, shared_condition.id, class_files(phantoms, 1, first=6), role="case")
+    run_jobs()
+    (mine,), (theirs,) = (versions.all(store, who, shared_condition.id) for who in (ada, ben))
+    assert len(mine.result.judged) == 12
+    assert theirs.result.judged == ()
+    assert theirs.result.accuracy == mine.result.accuracy
+    # Who only reads cases is shown the labels of what they resemble; who labels, what that reader labelled.
+    assert all(
+        near.label for case in reading.cases(store, ben, shared_condition.id) for near in near_of(case)
+    )
+    first = tray(store, ben, shared_condition)[0]
+    labels.set_label(store, ben, first.id, shared_condition.classes[0].id)
+    for case in reading.cases(store, ben, shared_condition.id):
+        assert all(bool(near.label) == (near.scan_id == first.id) for near in near_of(case))
+    assert [one.scan_id for one in versions.all(store, ben, shared_condition.id)[0].result.judged] == [
+        first.id
+    ]
+
+
+def near_of(case: CaseInfo) -> tuple[Near, ...]:
+    """The labelled scans that a case resembles."""
+    assert case.reading is not None
+    assert case.reading.near
+    return case.reading.near
 
 
 def test_disputed_scans_are_left_out_until_settled(

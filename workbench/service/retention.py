@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from sqlalchemy import Select, delete, select
 from sqlalchemy.exc import DBAPIError
@@ -208,28 +209,28 @@ def _setting(rule: str) -> str:
     return f"retention.{rule}.days"
 
 
-def _cases(before: float) -> Select[tuple[str]]:
+def _cases(before: float) -> Select[Any]:
     return select(ScanRow.id).where(ScanRow.role.in_(("case", "cohort")), ScanRow.created < before)
 
 
-def _removed(before: float) -> Select[tuple[str]]:
+def _removed(before: float) -> Select[Any]:
     return select(ScanRow.id).where(ScanRow.removed.is_not(None), ScanRow.removed < before)
 
 
-def _conditions(before: float) -> Select[tuple[str]]:
+def _conditions(before: float) -> Select[Any]:
     return select(Condition.id).where(Condition.archived.is_not(None), Condition.archived < before)
 
 
-def _versions(before: float) -> Select[tuple[str]]:
+def _versions(before: float) -> Select[Any]:
     return select(Version.id).where(~Version.active, Version.created < before)
 
 
-def _artefacts(before: float) -> Select[tuple[str]]:
+def _artefacts(before: float) -> Select[Any]:
     return select(Artefact.id).where(Artefact.created < before)
 
 
 _UNSYNCHRONISED = {"synchronize_session": False}
-_QUERIES: dict[str, Callable[[float], Select[tuple[str]]]] = {
+_QUERIES: dict[str, Callable[[float], Select[Any]]] = {
     "cases": _cases,
     "removed": _removed,
     "conditions": _conditions,
