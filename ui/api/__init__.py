@@ -43,7 +43,7 @@ def install(app: FastAPI, store: Store, serving: Serving, workers: Workers) -> N
 
 
 def _parts() -> tuple[APIRouter, ...]:
-    from ui.api import cases, conditions, imports, jobs, models, people, results, scans
+    from ui.api import archives, cases, conditions, imports, jobs, models, people, results, scans
 
-    parts = (conditions, imports, scans, models, cases, results, jobs, people, site)
+    parts = (conditions, imports, archives, scans, models, cases, results, jobs, people, site)
     return tuple(part.routes for part in parts)
