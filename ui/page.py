@@ -157,7 +157,11 @@ class Page:
         except Exception:
             _LOG.exception("A handler of the page failed")
             desk.say(_DEFECT, "refused")
-        return self.show(self._at(actor, desk))
+        try:
+            return self.show(self._at(actor, desk))
+        except Exception:
+            _LOG.exception("A screen cannot be shown")
+            return {self.said: frame.said(Notice("refused", _DEFECT)), self.timer: gr.Timer(active=False)}
 
     def _at(self, actor: Actor, desk: Desk) -> At:
         """Where somebody is now; what was taken away meanwhile leads back to the worklist."""

@@ -6,8 +6,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from workbench.pacs.archive import StudyMatch
 from workbench.service.kinds import Actor, ConditionInfo, Draft, JobInfo
 from workbench.store.database import Store
 
@@ -21,13 +21,11 @@ class Context:
 
     Attributes:
         store: conditions, scans, labels, jobs.
-        archives: file that names the picture archives to be queried, None where there are none.
         login: whether people sign in; without it the one person of this machine is everybody.
         method: name of the method that adapts by default; empty for the weights' own.
     """
 
     store: Store
-    archives: Path | None = None
     login: bool = False
     method: str = ""
 
@@ -55,6 +53,14 @@ class Staged:
     folders: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Studies that an archive found, for the asker's own screen; in memory only."""
+
+    archive: str
+    studies: tuple[StudyMatch, ...] = field(repr=False)
+
+
 @dataclass(slots=True)
 class Desk:
     """What one tab looks at.
@@ -69,6 +75,7 @@ class Desk:
         draft: of the define screen, while it has unsaved changes of classes; None otherwise.
         extending: identifier of the condition that the draft extends, or None.
         staged: files that wait for consent, or None.
+        found: what was last found in an archive, or None.
         lights: which scans the scans screen lists: ``all``, ``warning`` or ``error``.
         tray: which scans the label screen lists: ``todo``, ``all``, ``unsure``, ``disputed`` or ``doubtful``.
         undone: scan that the label screen goes to (its label was taken back, or it is to be looked at), and
@@ -94,6 +101,7 @@ class Desk:
     draft: Draft | None = None
     extending: str | None = None
     staged: Staged | None = None
+    found: Found | None = None
     lights: str = "all"
     tray: str = "all"
     undone: str = ""
@@ -130,7 +138,7 @@ class Desk:
             self.draft = self.extending = self.case = self.beside = None
             self.version = self.against = self.cell = None
             self.overlaid = self.own_first = False
-            self.staged = None
+            self.staged = self.found = None
             self.lights, self.tray, self.undone = "all", "all", ""
         self.screen = screen
 
