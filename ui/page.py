@@ -202,7 +202,7 @@ class Page:
         if action.value == "worklist":
             desk.leave()
             return
-        desk.draft = desk.extending = None
+        desk.drop_draft()
         desk.go(action.value)
 
     def _anything_runs(self, at: At) -> bool:

@@ -73,6 +73,8 @@ class Desk:
         last: identifier of the condition that was open before, and `last_screen` where; for the worklist.
         archived: whether the worklist shows what was put away.
         draft: of the define screen, while it has unsaved changes of classes; None otherwise.
+        revision: of the condition that the draft was begun from; see `workbench.errors.StaleEdit`.
+        stale: whether somebody else saved meanwhile.
         extending: identifier of the condition that the draft extends, or None.
         staged: files that wait for consent, or None.
         found: what was last found in an archive, or None.
@@ -99,6 +101,8 @@ class Desk:
     last_screen: str = ""
     archived: bool = False
     draft: Draft | None = None
+    revision: int = 0
+    stale: bool = False
     extending: str | None = None
     staged: Staged | None = None
     found: Found | None = None
@@ -123,8 +127,14 @@ class Desk:
         """Back to the worklist; what was open is remembered."""
         if self.condition_id is not None:
             self.last, self.last_screen = self.condition_id, self.screen
-        self.condition_id = self.draft = self.extending = None
+        self.condition_id = None
+        self.drop_draft()
         self.screen = "worklist"
+
+    def drop_draft(self) -> None:
+        """Forget unsaved changes of a condition."""
+        self.draft = self.extending = None
+        self.revision, self.stale = 0, False
 
     def begin(self, draft: Draft | None = None, extending: str | None = None) -> None:
         """Define a new condition."""
@@ -135,7 +145,8 @@ class Desk:
         """Open a screen, of another condition where one is named."""
         if condition_id is not None and condition_id != self.condition_id:
             self.condition_id = condition_id
-            self.draft = self.extending = self.case = self.beside = None
+            self.drop_draft()
+            self.case = self.beside = None
             self.version = self.against = self.cell = None
             self.overlaid = self.own_first = False
             self.staged = self.found = None

@@ -116,7 +116,12 @@
   const focus = (node) => {
     const wanted = node.matches('[data-focus]') ? node : node.querySelector('[data-focus]');
     // The screen becomes visible after its parts have been put in.
-    if (wanted) setTimeout(() => { if (seen(wanted) && !document.activeElement.matches('input, textarea')) wanted.focus({ preventScroll: true }); }, 60);
+    const attempt = (left) => {
+      if (!wanted.isConnected || document.activeElement.matches('input, textarea')) return;
+      if (seen(wanted)) wanted.focus({ preventScroll: true });
+      else if (left) setTimeout(() => attempt(left - 1), 60);
+    };
+    if (wanted) setTimeout(() => attempt(40), 30);
   };
   // Gradio may run this before or after the document is parsed.
   const whenParsed = (start) => { if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', start); else start(); };
