@@ -2,11 +2,11 @@
 
     python -m benchmarks.kill --kills 20 --seed 1 --out docs/benchmarks/kill.md
 
-A clinician walks from a new condition to a verdict over and over: define, upload, label, adapt, read. Somebody
-else sends SIGKILL at random moments: to server and workers together, to the server alone, or to one worker; and
-starts the site again. Whatever the server had acknowledged is written down. At the end each acknowledged upload,
-label and job must be there, each job must have had its effect once, and the database, the blobs and the audit
-chain must verify.
+A clinician walks from a new condition to a verdict over and over: define, upload, label, adapt, read. Somebody else
+sends SIGKILL at random moments: to server and workers together, to the server alone, or to one worker; and starts
+the site again. Whatever the server had acknowledged is written down. At the end each acknowledged upload, label and
+job must be there, each job must have had its effect once, and the database, the blobs and the audit chain must
+verify.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Walker:
                 if not self._stands(job):
                     continue
             self.ledger.imports[job] = len(files)
-            self._insist(lambda c: c.wait(job))
+            self._insist(lambda c, j=job: c.wait(j))
             return
 
     def _stands(self, job: str) -> bool:
@@ -250,8 +250,8 @@ def render(ledger: Ledger, ways: Counter[str], wrong: list[str], seed: int) -> s
 
 Made by `python -m benchmarks.kill --kills {ways.total()} --seed {seed}`. {NOTICE}
 
-A clinician walks from a new condition to a verdict again and again (define, upload ten scans, label each, adapt,
-read a case, agree) while processes get SIGKILL at random moments and the site is started again.
+A clinician walks from a new condition to a verdict again and again (define, upload ten scans, label each,
+adapt, read a case, agree) while processes get SIGKILL at random moments and the site is started again.
 
 | killed | times |
 |---|---|
@@ -261,8 +261,8 @@ Acknowledged on the way: {len(ledger.imports)} uploads with {sum(ledger.imports.
 {len(ledger.labels)} labels, {len(ledger.adaptations)} adaptations and {len(ledger.verdicts)} verdicts in
 {ledger.walks} finished walks.
 
-Checked at the end: each acknowledged upload has all its scans once, each label and verdict stands, each adaptation
-made one version, no scan is stored twice, `PRAGMA integrity_check`, `workbench store check` and
+Checked at the end: each acknowledged upload has all its scans once, each label and verdict stands, each
+adaptation made one version, no scan is stored twice, `PRAGMA integrity_check`, `workbench store check` and
 `workbench audit verify`.
 
 {found}
