@@ -2,11 +2,11 @@
 
     python -m benchmarks.clinicians --people 20 --minutes 10 --out docs/benchmarks/clinicians.md
 
-Each signs in to one `workbench ui --login`, then works without end as a person would, with pauses: opens the
-page, defines a condition, uploads ten DICOM scans, looks at and labels each, adapts, uploads a new case, waits
-for its reading, looks at it, agrees. Seconds are by the clock, from the click to the answer; everything runs on
-this machine, browsers' own work excepted. Before they come, one clinician alone adapts to ten DICOM scans of
-512 x 512 pixels.
+Each signs in to one `workbench ui --login`, then works without end as a person would, with pauses:
+opens the page, defines a condition, uploads ten DICOM scans, looks at and labels each, adapts, uploads
+a new case, waits for its reading, looks at it, agrees. Seconds are by the clock, from the click to the
+answer; everything runs on this machine, browsers' own work excepted. Before they come, one clinician
+alone adapts to ten DICOM scans of 512 x 512 pixels.
 """
 
 from __future__ import annotations
@@ -183,18 +183,21 @@ def render(alone: Stopwatch, everybody: Sequence[Person], minutes: float, worker
     said = "\n".join(f"- {line}" for line in errors[:20]) or "None."
     return f"""# Twenty clinicians at once
 
-Made by `python -m benchmarks.clinicians --people {len(everybody)} --minutes {minutes:g} --workers {workers}` on
-{date.today()}: {processor_name()}, {os.cpu_count()} cores; Python {platform.python_version()}. {NOTICE}
+Made by `python -m benchmarks.clinicians --people {len(everybody)} --minutes {minutes:g}` on
+{date.today()}: {processor_name()}, {os.cpu_count()} cores, {workers} workers; Python
+{platform.python_version()}. {NOTICE}
 
-Each signs in and walks again and again, with pauses of {_PAUSE[0]} to {_PAUSE[1]} seconds: page, condition, ten drawn
-DICOM scans of {_ROWS} x {_ROWS} pixels, a look at and a label for each, adaptation, a new case, its reading, a verdict.
-Seconds by the clock over HTTP on the same machine, which also runs the clinicians; what a browser draws is not in them.
+Each signs in and walks again and again, with pauses of {_PAUSE[0]} to {_PAUSE[1]} seconds: page,
+condition, ten drawn DICOM scans of {_ROWS} x {_ROWS} pixels, a look at and a label for each,
+adaptation, a new case, its reading, a verdict. Seconds by the clock over HTTP on the same machine,
+which also runs the clinicians; what a browser draws is not in them.
 
 | waited for | alone, median of 3, s | {len(everybody)} at once, median, s | 95th percentile, s | n |
 |---|---|---|---|---|
 {chr(10).join(rows)}
 
-Walks finished: {sum(person.walks for person in everybody)}. Server and {workers} workers held at most {most / 2**20:,.0f} MiB.
+Walks finished: {sum(person.walks for person in everybody)}. Server and {workers} workers held at most
+{most / 2**20:,.0f} MiB.
 
 Errors ({len(errors)}):
 

@@ -2,11 +2,11 @@
 
     python -m benchmarks.kill --kills 20 --seed 1 --out docs/benchmarks/kill.md
 
-A clinician walks from a new condition to a verdict over and over: define, upload, label, adapt, read. Somebody else
-sends SIGKILL at random moments: to server and workers together, to the server alone, or to one worker; and starts
-the site again. Whatever the server had acknowledged is written down. At the end each acknowledged upload, label and
-job must be there, each job must have had its effect once, and the database, the blobs and the audit chain must
-verify.
+A clinician walks from a new condition to a verdict over and over: define, upload, label, adapt, read.
+Somebody else sends SIGKILL at random moments: to server and workers together, to the server alone, or
+to one worker; and starts the site again. Whatever the server had acknowledged is written down. At the
+end each acknowledged upload, label and job must be there, each job must have had its effect once, and
+the database, the blobs and the audit chain must verify.
 """
 
 from __future__ import annotations
