@@ -107,10 +107,10 @@ def test_no_identifier_is_written_by_any_command(
 
 
 def test_no_identifier_is_written_by_the_page(tmp_path: Path, written: Path) -> None:
-    from ui import work
-    from ui.exports import readings_csv, readings_json
-    from ui.render import estimate, reading, tray
-    from ui.session import Sessions
+    from ui.former import work
+    from ui.former.exports import readings_csv, readings_json
+    from ui.former.render import estimate, reading, tray
+    from ui.former.session import Sessions
 
     planter = Planter()
     support = planted_scans(tmp_path / planter.name(), planter, seed=3)

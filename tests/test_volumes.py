@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 from tests.imaging.makers import write_series
 from tests.userfiles import weights_file
 from tests.volumefiles import nifti, volume_folders, voxel_weights
-from ui import work
-from ui.session import Sessions
-from ui.work import Engine
+from ui.former import work
+from ui.former.session import Sessions
+from ui.former.work import Engine
 from workbench.cli import app
 from workbench.data.catalogue import get_card
 from workbench.data.cohort import load_cohort, only_split

@@ -1,37 +1,37 @@
-"""Builds the web application and serves it on this machine's loopback address.
+"""Builds the web application, and serves it with the workers that do its jobs.
 
-Called by ``workbench ui``. There is no login yet, so that no other address is served.
+Called by ``workbench ui``. Without login no other address than this machine's own is served.
 """
 
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import shutil
 import socket
-import tempfile
+import threading
+import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradio as gr
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, PlainTextResponse, Response
+from fastapi import FastAPI
 
-from ui import exports, theme, work
+from ui import api, files, login, theme
 from ui.page import Page
-from ui.server import Gate, read_cookie
-from ui.session import Session, Sessions
-from ui.work import Engine
-from workbench.errors import ModelFileError, WorkbenchError
-from workbench.weights import DEFAULT
+from ui.protocol import Protocol
+from ui.server import Gate
+from ui.serving import Serving, is_loopback
+from ui.state import Context
+from ui.supervise import Job, Workers
+from workbench.errors import WorkbenchError
+from workbench.service import accounts
+from workbench.store.database import Store
 
-MAX_UPLOAD = "2gb"
 _PORTS_TRIED = 20
-_PREFIX = "workbench-ui-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,154 +40,177 @@ class Site:
 
     Attributes:
         app: ASGI application with the gate in front.
-        sessions: of all browsers.
-        folder: private to this run; removed by `close`.
+        workers: not yet started.
     """
 
     app: Gate
-    sessions: Sessions
-    folder: Path
-
-    def close(self) -> None:
-        """End all sessions and remove every file they kept."""
-        _remove(self.sessions, self.folder)
+    workers: Workers
 
 
-def build(
-    weights: str | Path = DEFAULT, port: int = 7860, data_dir: Path | None = None, pool_slices: int = 0
-) -> Site:
+def build(store: Store, serving: Serving, database: str = "") -> Site:
     """The whole application, not yet served.
 
     Args:
-        weights: a shipped name, or a learner file.
-        port: that it will be served on; part of the cookie's name.
-        data_dir: where the run's private folder is made; the system's temporary folder by default.
-        pool_slices: see `Engine`.
+        store: of the data directory.
+        serving: how it is served.
+        database: address of a PostgreSQL database for the workers, or empty.
 
     Raises:
-        ModelFileError: there are no such weights, or the file is damaged.
+        WorkbenchError: it would not be safe to serve it so.
     """
-    engine = Engine(weights, pool_slices)
-    if data_dir is not None:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = _private_folder(data_dir)
-    uploads = folder / "uploads"
-    uploads.mkdir(mode=0o700)
-    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-    sessions = Sessions(folder / "sessions")
-    (folder / "sessions").mkdir(mode=0o700)
-    cookie = f"workbench_{port}"
-    page = Page(engine, sessions, cookie)
+    serving = serving.checked()
+    job = Job(store.data_dir, database, str(serving.weights), serving.pool_slices)
+    workers = Workers(job, serving.workers)
+    folder = _gradio_folder(store.data_dir)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        # Here and not only in `launch`: a terminated server gets no further than this.
-        _remove(sessions, folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    _add_exports(app, sessions, cookie)
+    app = FastAPI(
+        title="Few-shot diagnosis workbench",
+        summary="Adapt a model to an imaging condition from a few labelled scans, and read new cases.",
+        description=api.DESCRIPTION,
+        version=api.VERSION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        lifespan=lifespan,
+    )
+    api.install(app, store, serving, workers)
+    app.include_router(files.router(), prefix="/files")
+    app.include_router(login.router(store, serving))
+    if serving.provider is not None:
+        from ui import oidc
+
+        app.include_router(oidc.router(store, serving, serving.provider))
     gr.mount_gradio_app(
         app,
-        page.blocks,
+        Page(Context(store, login=serving.login)).blocks,
         path="/",
-        server_name="127.0.0.1",
-        server_port=port,
+        server_name=serving.host,
+        server_port=serving.port,
         footer_links=[],
         run_history=False,
         allowed_paths=[],
-        blocked_paths=[str(folder / "sessions")],
+        blocked_paths=[str(store.data_dir)],
         show_error=False,
-        max_file_size=MAX_UPLOAD,
+        max_file_size=0,
         ssr_mode=False,
         enable_monitoring=False,
         pwa=False,
         mcp_server=False,
         favicon_path=str(theme.ASSETS / "icon.png"),
+        # Once more beside the gate; synchronous, because Gradio has let everybody in by an asynchronous one.
+        auth_dependency=_name_of,
         theme=theme.theme(),
         head=theme.head(),
     )
-    return Site(Gate(app, sessions, cookie), sessions, folder)
+    return Site(Gate(app, store, serving), workers)
 
 
-def launch(
-    host: str = "127.0.0.1",
-    port: int = 7860,
-    weights: str | Path = DEFAULT,
-    data_dir: Path | None = None,
-    pool_slices: int = 0,
-) -> None:
-    """Serve the page until interrupted, and print its address.
+def launch(serving: Serving, data_dir: Path, database: str = "", open_browser: bool = False) -> None:
+    """Serve until interrupted, and print the address.
 
     Args:
-        host: a loopback address.
-        port: the next free one is taken if it is in use.
-        weights: a shipped name, or a learner file.
-        data_dir: where scans are kept while somebody works; everything is removed at the end.
+        serving: how; the next free port is taken if its port is in use.
+        data_dir: where everything is kept.
+        database: address of a PostgreSQL database, or empty for SQLite in the data directory.
+        open_browser: open the page in this machine's browser.
 
     Raises:
-        WorkbenchError: the address is not this machine's own, or no port is free.
-        ModelFileError: there are no such weights.
+        WorkbenchError: it would not be safe, or no port is free.
+        StoreError: the data directory or the database cannot be used.
     """
-    listening = _listen(host, port)
-    taken = listening.getsockname()[1]
-    site = build(weights, taken, data_dir)
-    name = f"[{host}]" if ":" in host else host
+    serving = serving.checked()
+    store = Store.open(data_dir, database or None)
     try:
-        if taken != port:
-            print(f"Port {port} is in use.")
-        print(f"Few-shot diagnosis workbench: http://{name}:{taken}\nStop with Ctrl+C.", flush=True)
-        config = uvicorn.Config(
-            site.app, log_level="warning", server_header=False, timeout_graceful_shutdown=2, access_log=False
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        _serve(store, serving, data_dir, database, open_browser)
+    finally:
+        store.close()
+
+
+def _serve(store: Store, serving: Serving, data_dir: Path, database: str, open_browser: bool) -> None:
+    listening = _listen(serving.host, serving.port)
+    taken = int(listening.getsockname()[1])
+    if taken != serving.port:
+        print(f"Port {serving.port} is in use.")
+    serving = replace(serving, port=taken)
+    site = build(store, serving, database)
+    try:
+        address = _address(serving)
+        _tell(store, serving, address, data_dir, database)
+        site.workers.start()
+        if open_browser:
+            threading.Timer(2.0, webbrowser.open, (address,)).start()
+        uvicorn.Server(config(site, serving)).run(sockets=[listening])
     except KeyboardInterrupt:
         pass
     finally:
         listening.close()
-        site.close()
+        site.workers.close()
 
 
-def _private_folder(parent: Path | None) -> Path:
-    """A folder for this run, with no rights for others; what runs that were killed left behind is removed."""
-    root = parent or Path(tempfile.gettempdir())
-    for left in root.glob(f"{_PREFIX}*-*"):
-        process = left.name.removeprefix(_PREFIX).split("-")[0]
-        if process.isdecimal() and not _is_running(int(process)):
-            shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))  # made 0700
+def config(site: Site, serving: Serving) -> uvicorn.Config:
+    """The server's settings: no access log (it would hold identifiers), slow clients given up."""
+    return uvicorn.Config(
+        site.app,
+        http=Protocol,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=bool(serving.proxy),
+        forwarded_allow_ips=serving.proxy or None,
+        ssl_certfile=None if serving.tls_cert is None else str(serving.tls_cert),
+        ssl_keyfile=None if serving.tls_key is None else str(serving.tls_key),
+        limit_concurrency=512,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=2,
+    )
 
 
-def _is_running(process: int) -> bool:
-    if os.name != "posix":
-        return True  # there is no harmless way to ask
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+def _address(serving: Serving) -> str:
+    host = f"[{serving.host}]" if ":" in serving.host else serving.host
+    if serving.host in ("0.0.0.0", "::"):  # noqa: S104
+        host = serving.allow_hosts[0]
+    return f"{'https' if serving.tls_cert else 'http'}://{host}:{serving.port}"
 
 
-def _remove(sessions: Sessions, folder: Path) -> None:
-    sessions.close()
+def _tell(store: Store, serving: Serving, address: str, data_dir: Path, database: str) -> None:
+    where = " and in the PostgreSQL database" if database else ""
+    print(f"Few-shot diagnosis workbench: {address}\nEverything is kept in {data_dir}{where}.")
+    if not serving.login:
+        print(
+            "There is no login: whoever uses this machine can use the page, and no other machine is served."
+        )
+    elif not any(user.name != accounts.LOCAL for user in accounts.users(store, accounts.CONSOLE)):
+        print("Nobody can sign in yet: workbench users add NAME --role admin")
+    print("Stop with Ctrl+C.", flush=True)
+
+
+def _name_of(request: gr.Request) -> str | None:
+    actor = getattr(request.state, "actor", None)
+    return None if actor is None else actor.user_id
+
+
+def _gradio_folder(data_dir: Path) -> Path:
+    """Gradio's own folder, made before Gradio would make it readable to all; nothing is uploaded to it."""
+    folder = data_dir / "gradio"
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    return folder
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket on a loopback address, on the port asked for or the next free one."""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise WorkbenchError(
-            f"The web UI has no login yet and is served on this machine only, not on {host!r}. "
-            "Use 127.0.0.1; to reach it from elsewhere, forward the port over ssh."
-        )
+    """A bound socket, on the port asked for or (on this machine's own address) the next free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for candidate in range(port, min(port + _PORTS_TRIED, 65536)):
+    tried = _PORTS_TRIED if is_loopback(host) else 1
+    for candidate in range(port, min(port + tried, 65536)):
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -200,51 +223,3 @@ def _listen(host: str, port: int) -> socket.socket:
                     f"{host}:{candidate} cannot be listened on: {error.strerror}."
                 ) from error
     raise WorkbenchError(f"No port from {port} on is free. Choose another with --port.")
-
-
-def _add_exports(app: FastAPI, sessions: Sessions, cookie: str) -> None:
-    """What a session may take away; the cookie decides whose it is."""
-
-    def session_of(request: Request) -> Session | None:
-        return sessions.find(read_cookie(request.headers.get("cookie", ""), cookie))
-
-    @app.get("/health")
-    def health() -> PlainTextResponse:
-        return PlainTextResponse("ok")
-
-    @app.get("/export/readings.csv")
-    def readings_csv(request: Request, names: bool = False) -> Response:
-        session = session_of(request)
-        if session is None:
-            return _nothing()
-        # With a byte order mark, spreadsheets take it for UTF-8.
-        text = "\ufeff" + exports.readings_csv(session, names)
-        return _download(text, "text/csv; charset=utf-8", "readings.csv")
-
-    @app.get("/export/readings.json")
-    def readings_json(request: Request, names: bool = False) -> Response:
-        session = session_of(request)
-        if session is None:
-            return _nothing()
-        return _download(exports.readings_json(session, names), "application/json", "readings.json")
-
-    @app.get("/export/model.safetensors")
-    def model(request: Request) -> Response:
-        session = session_of(request)
-        if session is None:
-            return _nothing()
-        try:
-            path = work.save_model(session)
-        except ModelFileError as error:
-            return PlainTextResponse(str(error), status_code=404)
-        return FileResponse(path, media_type="application/octet-stream", filename="model.safetensors")
-
-
-def _download(text: str, media_type: str, name: str) -> Response:
-    return Response(
-        text, media_type=media_type, headers={"content-disposition": f'attachment; filename="{name}"'}
-    )
-
-
-def _nothing() -> Response:
-    return PlainTextResponse("The session has ended. Reload the page.", status_code=404)

@@ -1,347 +1,212 @@
-"""The page: the four screens in their frame, and what happens when something is pressed.
+"""The page: the screens in their frame, and what happens when something is pressed.
 
-Handlers find their session by the cookie of the request, change it through `ui.work`, and answer with what
-the screens then show. Nothing of a session is kept in the page itself.
+Handlers learn who asks from the request, look up that tab's desk, do what was asked through the service, and
+answer with what the screen then shows. While something runs in the background a timer asks for it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+import logging
+from collections.abc import Callable
 
 import gradio as gr
 from gradio.blocks import Block
 
-from ui import work
-from ui.progress import Done, Report, watch
-from ui.render import chrome, tray
-from ui.render.markup import notice
-from ui.server import read_cookie
-from ui.session import MAX_CLASSES, MIN_CLASSES, Session, Sessions
+from ui.render import frame
+from ui.server import actor_of
+from ui.state import SCREENS, Action, At, Context, Desk, Desks, Notice
 from ui.views.adapt import AdaptView
-from ui.views.base import Updates, View, html, text
-from ui.views.condition import ConditionView
-from ui.views.read import AS_STORED, CUSTOM, ReadView, presets
+from ui.views.admin import AdminView
+from ui.views.base import Handler, Updates, View, html, text
+from ui.views.define import DefineView
+from ui.views.evaluate import EvaluateView
+from ui.views.label import LabelView
+from ui.views.read import ReadView
 from ui.views.scans import ScansView
-from ui.work import Engine
-from workbench.errors import WorkbenchError
-from workbench.imaging.display import WINDOW_PRESETS
+from ui.views.worklist import WorklistView
+from workbench.errors import NotFound, SignInError, WorkbenchError
+from workbench.service import conditions, work
+from workbench.service.kinds import Actor, ConditionInfo, Role
 
-_SLOW_AT_ONCE = 2
-_ENDED = "The session has ended. Reload the page to begin again."
-
-# Gradio's events are untyped: what a component hands to its handler is known only to who wires the two.
-Listen = Callable[..., object]
-Handler = Callable[..., Updates]
-SlowHandler = Callable[..., Iterator[Updates]]
+_LOG = logging.getLogger(__name__)
+_TICK_SECONDS = 1.0
+_DEFECT = (
+    "Something went wrong in the workbench itself; what you did before is kept. Reload the page. If it "
+    "happens again, tell whoever runs it."
+)
+_FREE = frozenset({"worklist", "define", "admin"})
 
 
 class Page:
     """Builds the Gradio application.
 
     Args:
-        engine: adapts and reads.
-        sessions: of all browsers.
-        cookie: name of the cookie that holds a session's id.
+        context: the store, and what is set up beside it.
     """
 
-    def __init__(self, engine: Engine, sessions: Sessions, cookie: str) -> None:
-        self._engine = engine
-        self._sessions = sessions
-        self._cookie = cookie
-        with gr.Blocks(
-            title="Few-shot diagnosis workbench", analytics_enabled=False, delete_cache=(3600, 3600)
-        ) as self.blocks:
-            text("wb-banner", chrome.banner())
-            self.header = text("wb-top")
-            self.steps = html("wb-nav")
-            self.notice = text("wb-said")
-            self.condition, self.scans = ConditionView(), ScansView()
-            self.adapt, self.read = AdaptView(engine), ReadView()
-            text(value=chrome.keys())
-            self.views: tuple[View, ...] = (self.condition, self.scans, self.adapt, self.read)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._desks = Desks()
+        with gr.Blocks(title="Few-shot diagnosis workbench", analytics_enabled=False) as self.blocks:
+            self.top = html("wb-top")
+            with gr.Row(elem_id="wb-shell"):
+                self.rail = html("wb-rail")
+                with gr.Column(elem_id="wb-main", min_width=0):
+                    self.views: dict[str, View] = {
+                        view.name: view
+                        for view in (
+                            WorklistView(context),
+                            DefineView(context),
+                            ScansView(context),
+                            LabelView(context),
+                            AdaptView(context),
+                            ReadView(context),
+                            EvaluateView(context),
+                            AdminView(context),
+                        )
+                    }
+            self.said = html("wb-said")
+            text(value=frame.keys())
+            self.timer = gr.Timer(_TICK_SECONDS, active=False)
             self._wire()
-        self.blocks.queue(default_concurrency_limit=8, max_size=64)
+        self.blocks.queue(default_concurrency_limit=16, max_size=256)
+
+    def on(self, component: gr.HTML, handler: Handler) -> None:
+        """See `ui.views.base.Wiring`."""
+
+        def handle(event: gr.EventData, request: gr.Request) -> Updates:
+            return self._answer(request, handler, _action(event))
+
+        self._listen(component.click, handle)
+
+    def show(self, at: At, whole: bool = True) -> Updates:
+        """The frame, and everything on the screen somebody is at.
+
+        Args:
+            at: who is where.
+            whole: also say which column is visible and what the notice is; not while a timer ticks.
+        """
+        desk, view = at.desk, self.views[at.screen]
+        busy = bool(at.jobs) or (at.screen == "worklist" and self._anything_runs(at))
+        shown: dict[Block, object] = {
+            self.top: frame.top(at, self._context.login),
+            self.rail: frame.rail(at),
+            self.timer: gr.Timer(active=busy),
+            **view.show(at),
+        }
+        if whole:
+            shown[self.said] = frame.said(desk.notice)
+            desk.notice = None
+        if desk.painted != at.screen:
+            shown |= {v.column: gr.Column(visible=v is view) for v in self.views.values()}
+            desk.painted = at.screen
+        return shown
 
     @property
     def _outputs(self) -> list[Block]:
-        parts: list[Block] = [self.header, self.steps, self.notice]
-        for view in self.views:
+        parts: list[Block] = [self.top, self.rail, self.said, self.timer]
+        for view in self.views.values():
             parts += [view.column, *view.components()]
         return parts
 
-    def show(self, session: Session) -> Updates:
-        """Everything on the screen the session is at."""
-        frame: dict[Block, object] = {
-            self.header: chrome.header(session),
-            self.steps: chrome.steps(session),
-            self.notice: notice("warning", session.notice),
-        }
-        columns: dict[Block, object] = {
-            view.column: gr.Column(visible=i == session.step) for i, view in enumerate(self.views)
-        }
-        return {**frame, **columns, **self.views[session.step].show(session)}
+    def _wire(self) -> None:
+        self._listen(self.blocks.load, self._load)
+        self._listen(self.timer.tick, self._tick, "once")
+        self.on(self.top, self._go)
+        self.on(self.rail, self._go)
+        self.on(self.said, lambda at, action: None)
+        for view in self.views.values():
+            view.wire(self)
 
-    def _session(self, request: gr.Request) -> Session | None:
-        return self._sessions.find(read_cookie(request.headers.get("cookie", ""), self._cookie))
-
-    def _on(self, listen: Listen, handler: Handler, inputs: Sequence[Block] = (), last: bool = False) -> None:
-        """Listen to an event; errors become a line on the screen.
-
-        Args:
-            listen: the component's event.
-            handler: gets the session, then the inputs' values.
-            inputs: whose values it gets.
-            last: with a slider the last position counts, not every one on the way.
-        """
-
-        def handle(request: gr.Request, *given: object) -> Updates:
-            session = self._session(request)
-            if session is None:
-                return {self.notice: notice("warning", _ENDED)}
-            session.notice = ""
-            try:
-                return handler(session, *given)
-            except WorkbenchError as error:
-                session.notice = str(error)
-                return {self.notice: notice("warning", str(error))}
-
-        mode = "always_last" if last else "multiple"
-        listen(
+    def _listen(
+        self, event: Callable[..., object], handle: Callable[..., Updates], mode: str = "multiple"
+    ) -> None:
+        event(
             handle,
-            list(inputs),
+            None,
             self._outputs,
             show_progress="hidden",
             api_visibility="private",
             trigger_mode=mode,
         )
 
-    def _on_html(self, component: gr.HTML, handler: Callable[[Session, str, str], Updates]) -> None:
-        """Listen to the buttons inside an HTML component; the handler gets action and value."""
+    def _load(self, request: gr.Request) -> Updates:
+        return self._answer(request, self._open, Action("open"))
 
-        def handle(event: gr.EventData, request: gr.Request) -> Updates:
-            session = self._session(request)
-            if session is None:
-                return {self.notice: notice("warning", _ENDED)}
-            return handler(session, str(event._data.get("action", "")), str(event._data.get("value", "")))
+    def _tick(self, request: gr.Request) -> Updates:
+        return self._answer(request, lambda at, action: self.show(at, whole=False), Action("tick"))
 
-        component.click(
-            handle,
-            None,
-            self._outputs,
-            show_progress="hidden",
-            api_visibility="private",
-            trigger_mode="multiple",
-        )
-
-    def _on_slow(
-        self, listen: Listen, handler: SlowHandler, inputs: Sequence[Block] = (), files: bool = False
-    ) -> None:
-        """Listen to an event whose handler yields what the screen shows on the way; see `_on`.
-
-        Args:
-            listen, handler, inputs: see `_on`.
-            files: hand over what the page says about its uploads as it stands, unchecked by Gradio; the
-                session knows which of them are its own.
-        """
-
-        def handle(request: gr.Request, *given: object) -> Iterator[Updates]:
-            session = self._session(request)
-            if session is None:
-                yield {self.notice: notice("warning", _ENDED)}
-                return
-            session.notice = ""
-            try:
-                yield from handler(session, *given)
-            except WorkbenchError as error:
-                session.notice = str(error)
-                yield self.show(session)
-
-        listen(
-            handle,
-            list(inputs),
-            self._outputs,
-            show_progress="hidden",
-            api_visibility="private",
-            preprocess=not files,
-            concurrency_limit=_SLOW_AT_ONCE,
-        )
-
-    def _wire(self) -> None:
-        condition, scans, adapt, read = self.condition, self.scans, self.adapt, self.read
-        self._on(self.blocks.load, self.show)
-        self._on_html(self.steps, self._go)
-
-        named = [condition.title, *condition.names]
-        for listen in (condition.forward.click, condition.title.submit, *(b.submit for b in condition.names)):
-            self._on(listen, self._name, named)
-        self._on(condition.more.click, partial(self._resize, 1), named)
-        self._on(condition.fewer.click, partial(self._resize, -1), named)
-        self._on_slow(condition.demo.click, self._demo)
-        self._on(condition.reset.click, self._reset)
-
-        for index in range(MAX_CLASSES):
-            drop = scans.drops[index]
-            inputs = [drop, *scans.regions[index]]
-            self._on_slow(drop.upload, partial(self._label, index), inputs, files=True)
-            self._on_html(scans.heads[index], self._edit_tray)
-            self._on_html(scans.trays[index], self._edit_tray)
-        self._on(scans.forward.click, partial(self._step, 2))
-
-        self._on_slow(adapt.adapt.click, self._adapt, [adapt.method])
-        self._on(adapt.forward.click, partial(self._step, 3))
-
-        self._on_slow(read.drop.upload, self._read, [read.drop, *read.region], files=True)
-        self._on_slow(read.offer.click, self._read_offered)
-        self._on_html(read.worklist, self._select)
-        self._on_html(read.reading, self._compare)
-        self._on(read.slice.input, self._slice, [read.slice], last=True)
-        self._on(read.preset.input, self._preset, [read.preset], last=True)
-        for slider in (read.centre, read.width):
-            self._on(slider.input, self._window, [read.centre, read.width], last=True)
-
-    def _go(self, session: Session, action: str, value: str) -> Updates:
-        return self._step(int(value), session) if value.isdecimal() else self.show(session)
-
-    def _step(self, number: int, session: Session) -> Updates:
-        session.notice = ""
-        session.step = min(number, chrome.reachable(session), len(self.views) - 1)
-        return self.show(session)
-
-    def _name(self, session: Session, title: str, *names: str) -> Updates:
-        count = len(session.trays)
-        if not title.strip():
-            return {self.condition.said: notice("warning", "Name the condition.")}
+    def _answer(self, request: gr.Request, handler: Handler, action: Action) -> Updates:
+        """Do what was asked, and say what the screen then shows; errors become a line on the screen."""
         try:
-            work.describe_condition(session, title, names[:count])
+            actor = actor_of(request)
+        except SignInError as error:
+            return {self.said: frame.said(Notice("warning", str(error))), self.timer: gr.Timer(active=False)}
+        desk = self._desks.of(actor, request.session_hash or "")
+        try:
+            before = (desk.screen, desk.condition_id)
+            changed = handler(self._at(actor, desk), action)
+            if changed is not None:
+                return changed
+            if before != (desk.screen, desk.condition_id):
+                conditions.remember(self._context.store, actor, desk.condition_id, desk.screen)
+        except SignInError as error:
+            return {self.said: frame.said(Notice("warning", str(error)))}
         except WorkbenchError as error:
-            return {self.condition.said: notice("warning", str(error))}
-        return self._step(1, session)
+            desk.say(str(error), "warning")
+        except Exception:
+            _LOG.exception("A handler of the page failed")
+            desk.say(_DEFECT, "refused")
+        return self.show(self._at(actor, desk))
 
-    def _resize(self, change: int, session: Session, title: str, *names: str) -> Updates:
-        count = min(max(len(session.trays) + change, MIN_CLASSES), MAX_CLASSES)
-        work.resize(session, count)
-        boxes: dict[Block, object] = {
-            box: gr.Textbox(visible=i < count) for i, box in enumerate(self.condition.names)
-        }
-        return {
-            **boxes,
-            **self.condition.counts(count),
-            self.condition.said: "",
-            self.steps: chrome.steps(session),
-        }
+    def _at(self, actor: Actor, desk: Desk) -> At:
+        """Where somebody is now; what was taken away meanwhile leads back to the worklist."""
+        condition: ConditionInfo | None = None
+        store = self._context.store
+        if desk.condition_id is not None:
+            try:
+                condition = conditions.get(store, actor, desk.condition_id)
+            except NotFound as error:
+                desk.condition_id = None
+                desk.go("worklist")
+                desk.say(str(error), "warning")
+        if condition is None and desk.screen not in _FREE:
+            desk.go("worklist")
+        running = () if condition is None else work.of_condition(store, actor, condition.id)
+        return At(actor, condition, desk.screen, desk, running)
 
-    def _reset(self, session: Session) -> Updates:
-        with session.lock:
-            session.clear()
-        return self.show(session)
+    def _open(self, at: At, action: Action) -> None:
+        """Resume where the person was when the page was last open."""
+        desk = at.desk
+        desk.painted = ""
+        condition_id, where = conditions.place(self._context.store, at.actor)
+        if condition_id is not None and where in SCREENS:
+            desk.go(where, condition_id)
 
-    def _demo(self, session: Session) -> Iterator[Updates]:
-        said = self.condition.demo_said
-        for event in watch(partial(work.load_demo, session, self._engine)):
-            if not isinstance(event, Done):
-                yield {
-                    said: tray.reading(event.done, event.total),
-                    self.condition.demo: gr.Button(interactive=False),
-                }
-        session.step = 2
-        yield {**self.show(session), self.condition.demo: gr.Button(interactive=True), said: ""}
+    def _go(self, at: At, action: Action) -> None:
+        """Go to a screen."""
+        desk = at.desk
+        if action.name != "go" or action.value not in SCREENS:
+            return
+        if action.value == "admin" and at.actor.role is not Role.ADMIN:
+            return
+        if action.value == "worklist":
+            desk.condition_id = None
+        desk.draft = desk.extending = None
+        desk.go(action.value)
 
-    def _label(
-        self, index: int, session: Session, files: object, slices: str | None, box: str | None
-    ) -> Iterator[Updates]:
-        yield {self.scans.drops[index]: None, self.notice: ""}
-        own = work.take_uploads(session, _paths(files))
-        task = partial(
-            work.label_files, session, self._engine, index, own, region=work.region(own, slices, box)
-        )
-        for event in watch(task):
-            if not isinstance(event, Done):
-                shown = tray.reading(event.done, event.total) + tray.body(session.trays[index])
-                yield {self.scans.trays[index]: shown}
-        yield {
-            **self.scans.tray(session, index),
-            **self.scans.footer(session),
-            self.steps: chrome.steps(session),
-        }
-
-    def _edit_tray(self, session: Session, action: str, value: str) -> Updates:
-        if action == "remove":
-            work.remove_scan(session, value)
-        elif action == "clear" and value.isdecimal():
-            work.clear_tray(session, int(value))
-        return self.show(session)
-
-    def _adapt(self, session: Session, method: str) -> Iterator[Updates]:
-        view = self.adapt
-        for event in watch(partial(work.adapt, session, self._engine, method)):
-            if not isinstance(event, Done):
-                said = _adapting(event.done, event.total)
-                yield {view.said: said, view.adapt: gr.Button(interactive=False)}
-        yield self.show(session)
-
-    def _read(
-        self, session: Session, files: object, slices: str | None, box: str | None
-    ) -> Iterator[Updates]:
-        yield {self.read.drop: None}
-        own = work.take_uploads(session, _paths(files))
-        task = partial(work.read_new, session, own, region=work.region(own, slices, box))
-        yield from self._reading(session, task)
-
-    def _read_offered(self, session: Session) -> Iterator[Updates]:
-        yield {self.read.offer: gr.Button(visible=False)}
-        yield from self._reading(session, partial(work.read_offered, session))
-
-    def _reading(self, session: Session, task: Callable[[Report], None]) -> Iterator[Updates]:
-        for event in watch(task):
-            if not isinstance(event, Done):
-                yield {self.read.said: tray.reading(event.done, event.total)}
-        yield self.show(session)
-
-    def _select(self, session: Session, action: str, value: str) -> Updates:
-        if action == "select" and value.isdecimal():
-            session.selected = min(int(value), max(len(session.cases) - 1, 0))
-        return self.show(session)
-
-    def _compare(self, session: Session, action: str, value: str) -> Updates:
-        case = session.case
-        if action == "compare" and case is not None:
-            wanted = int(value) if value.isdecimal() else None
-            work.look(session, lambda c: replace(c, compared=None if wanted == c.compared else wanted))
-        if action == "evidence":
-            work.explain(session)
-        return {**self.read.image(session), self.read.reading: self.read.show(session)[self.read.reading]}
-
-    def _slice(self, session: Session, number: float) -> Updates:
-        work.look(session, lambda c: replace(c, slice_index=int(number) - 1))
-        return self.read.image(session)
-
-    def _preset(self, session: Session, name: str) -> Updates:
-        # The choice may have been made for the case before: its presets are not this one's.
-        if session.case is None or name == CUSTOM or name not in presets(session.case):
-            return self.read.image(session)
-        window = None if name == AS_STORED else WINDOW_PRESETS[name]
-        work.look(session, lambda c: replace(c, window=window))
-        return {**self.read.image(session), **self.read.window(session.case)}
-
-    def _window(self, session: Session, centre: float, width: float) -> Updates:
-        window = (float(centre), max(float(width), 1e-6))
-        work.look(session, lambda c: replace(c, window=window))
-        return {**self.read.image(session), self.read.preset: CUSTOM}
+    def _anything_runs(self, at: At) -> bool:
+        found = conditions.mine(self._context.store, at.actor)
+        return any(work.of_condition(self._context.store, at.actor, one.id) for one in found)
 
 
-def _adapting(done: int, total: int) -> str:
-    """While the estimate is being made."""
-    said = f"Leaving out patient {done} of {total}" if total else "Adapting"
-    share = f"{100 * done / total:.0f}" if total else "0"
-    return (
-        f'<div class="wb-progress" role="status"><span>{said}</span>'
-        f'<progress max="100" value="{share}" aria-label="{said}"></progress></div>'
-    )
-
-
-def _paths(files: object) -> list[str]:
-    """Paths in what the page says it uploaded."""
-    listed = files if isinstance(files, list) else [files] if files else []
-    return [str(one["path"]) for one in listed if isinstance(one, dict) and "path" in one]
+def _action(event: gr.EventData) -> Action:
+    """What was pressed; anything may be sent, so nothing but text is taken."""
+    data = event._data if isinstance(event._data, dict) else {}
+    fields = data.get("fields")
+    held = {
+        str(name): tuple(str(one) for one in values)
+        for name, values in (fields.items() if isinstance(fields, dict) else ())
+        if isinstance(values, list)
+    }
+    return Action(str(data.get("action", "")), str(data.get("value", "")), held)

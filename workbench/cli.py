@@ -20,6 +20,8 @@ from workbench.cli_output import Format, bar, check_place, listed
 from workbench.cli_results import results
 from workbench.cli_scans import NoPreambleOption, RemedyOption, VolumeOption, read_options
 from workbench.cli_suggest import suggest, train_query_policy
+from workbench.cli_ui import ui
+from workbench.cli_users import tokens, users
 from workbench.errors import WorkbenchError
 from workbench.evaluation.plaintext import NOTICE
 
@@ -726,28 +728,12 @@ def scans(ctx: typer.Context) -> None:
 app.command()(deidentify)
 
 
-@app.command()
-def ui(
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; the default is this machine only.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; the next free one if it is taken.")] = 7860,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option("--data-dir", help="Where scans are kept while you work; removed at the end."),
-    ] = None,
-    weights: WeightsOption = "general",
-    pool_slices: PoolSlicesOption = 0,
-) -> None:
-    """Start the web interface on this machine."""
-    from ui.app import launch
-
-    launch(host=host, port=port, weights=weights, data_dir=data_dir, pool_slices=pool_slices)
-
-
+app.command()(ui)
 app.command()(results)
 app.command()(suggest)
 app.command()(train_query_policy)
+app.add_typer(users, name="users")
+app.add_typer(tokens, name="tokens")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +13,16 @@ import torch
 import uvicorn
 from PIL import Image
 
-from ui.app import build
-from ui.session import Session, Sessions
-from ui.work import Engine
+from ui.former.app import build as build_former
+from ui.former.session import Session, Sessions
+from ui.former.work import Engine
+from ui.serving import Serving
 from workbench.backbones import BackboneSpec
 from workbench.imaging.phantom import write_phantoms
 from workbench.imaging.recipe import Recipe
 from workbench.learners.files import create, describe, save_learner
+
+from .serve import running, served
 
 
 @pytest.fixture(autouse=True)
@@ -81,15 +83,19 @@ def new_png(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def address(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the page is served."""
+    """Where the page is served, without login, with one worker."""
     os.environ.setdefault("WORKBENCH_KEY_FILE", str(tmp_path_factory.getbasetemp() / "patient.key"))
+    with served(tmp_path_factory.mktemp("site") / "data", Serving(weights=weights, workers=1)) as site:
+        yield site.address
+
+
+@pytest.fixture(scope="session")
+def former_address(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the page held in memory is served."""
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    site = build(weights, port, tmp_path_factory.mktemp("site"))
+    site = build_former(weights, port, tmp_path_factory.mktemp("former"))
     server = uvicorn.Server(uvicorn.Config(site.app, log_level="error", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(timeout=20)
+    with running(server, listening):
+        yield f"http://127.0.0.1:{port}"
     site.close()

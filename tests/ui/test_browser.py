@@ -12,10 +12,10 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_condition_from_files_on_disk_is_adapted_to_and_new_scans_are_read(
-    address: str, condition: dict[str, list[Path]], phantoms: Path, new_png: Path
+    former_address: str, condition: dict[str, list[Path]], phantoms: Path, new_png: Path
 ) -> None:
     names = list(condition)
-    with visit(address) as here:
+    with visit(former_address) as here:
         page = here.page
         here.shot("1-condition")
         here.name_condition("A condition on disk", names)
@@ -70,14 +70,14 @@ def test_a_condition_from_files_on_disk_is_adapted_to_and_new_scans_are_read(
 
 
 def test_a_bad_file_among_good_ones_is_named_with_its_fix_and_the_rest_go_on(
-    address: str, phantoms: Path, tmp_path: Path
+    former_address: str, phantoms: Path, tmp_path: Path
 ) -> None:
     good = sorted((phantoms / "smooth").iterdir())[:2]
     bad = tmp_path / "discharge letter.pdf"
     bad.write_bytes(b"%PDF-1.4 not a scan")
     cut = tmp_path / "cut.dcm"
     cut.write_bytes(good[0].read_bytes()[:800])
-    with visit(address) as here:
+    with visit(former_address) as here:
         here.name_condition("Bad files", ["smooth", "spiculated"])
         here.drop("#wb-drop-0", [bad, good[0], cut, good[1]])
         here.wait_for_thumbs(0, 2)
@@ -94,8 +94,8 @@ def test_a_bad_file_among_good_ones_is_named_with_its_fix_and_the_rest_go_on(
         assert here.complaints == []
 
 
-def test_two_browsers_do_not_see_each_others_work(address: str, phantoms: Path) -> None:
-    with visit(address) as first:
+def test_two_browsers_do_not_see_each_others_work(former_address: str, phantoms: Path) -> None:
+    with visit(former_address) as first:
         first.name_condition("Mine alone", ["smooth", "spiculated"])
         first.drop("#wb-drop-0", sorted((phantoms / "smooth").iterdir())[:1])
         first.wait_for_thumbs(0, 1)
@@ -104,14 +104,14 @@ def test_two_browsers_do_not_see_each_others_work(address: str, phantoms: Path) 
         other = first.page.context.browser
         assert other is not None
         stranger = other.new_context().new_page()
-        stranger.goto(address + "/")
+        stranger.goto(former_address + "/")
         stranger.wait_for_selector(".wb-step[aria-current=step]")
         assert "Mine alone" not in stranger.inner_text("body")
         assert stranger.input_value("#wb-title input") == ""
 
 
-def test_dark_is_the_default_and_light_is_kept(address: str) -> None:
-    with visit(address) as here:
+def test_dark_is_the_default_and_light_is_kept(former_address: str) -> None:
+    with visit(former_address) as here:
         page = here.page
         page.wait_for_selector(".wb-step[aria-current=step]")
         assert page.evaluate("document.body.classList.contains('dark')")

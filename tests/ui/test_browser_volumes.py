@@ -14,10 +14,10 @@ pytestmark = pytest.mark.browser
 
 
 def test_slices_marked_beside_a_tray_are_read_of_the_scans_dropped_there(
-    address: str, tmp_path: Path
+    former_address: str, tmp_path: Path
 ) -> None:
     files = {path.name: sorted(path.iterdir()) for path in sorted(volume_folders(tmp_path, 3).iterdir())}
-    with visit(address) as here:
+    with visit(former_address) as here:
         page = here.page
         here.name_condition("Plates", list(files))
         for index, (slices, box) in enumerate((("5:20", "2:27,2:27"), ("5:60", ""))):

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.userfiles import picture
-from ui import work
-from ui.exports import cell, readings_csv, readings_json
-from ui.render import chrome, reading, tray
-from ui.render.estimate import estimate, in_words
-from ui.session import Session
+from ui.former import work
+from ui.former.exports import cell, readings_csv, readings_json
+from ui.former.render import chrome, reading, tray
+from ui.former.render.estimate import estimate, in_words
+from ui.former.session import Session
 from workbench.adaptation.estimate import Estimate
 from workbench.errors import ScanRefused
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ui.app import _listen, _private_folder
+from ui.former.app import _listen, _private_folder
 from workbench.errors import WorkbenchError
 
 
@@ -34,7 +34,7 @@ def _rest(error: urllib.error.HTTPError) -> bytes:
         return b""
 
 
-def upload(address: str, cookie: str, name: str, content: bytes) -> tuple[int, bytes]:
+def upload(former_address: str, cookie: str, name: str, content: bytes) -> tuple[int, bytes]:
     body = (
         f'--b\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'.encode()
         + content
@@ -43,20 +43,20 @@ def upload(address: str, cookie: str, name: str, content: bytes) -> tuple[int, b
     headers = {"Content-Type": "multipart/form-data; boundary=b", "Cookie": cookie}
     for _ in range(5):
         try:
-            status, _, answer = ask(f"{address}/gradio_api/upload", headers, body)
+            status, _, answer = ask(f"{former_address}/gradio_api/upload", headers, body)
         except (ConnectionError, urllib.error.URLError):
             continue  # closed by the refusal before its status could be read
         return status, answer
     raise AssertionError("the server never answered an upload")
 
 
-def cookie_of(address: str) -> str:
-    _, headers, _ = ask(address + "/")
+def cookie_of(former_address: str) -> str:
+    _, headers, _ = ask(former_address + "/")
     return headers["set-cookie"].split(";")[0]
 
 
-def test_the_page_is_answered_with_security_headers_and_a_strict_cookie(address: str) -> None:
-    status, headers, body = ask(address + "/")
+def test_the_page_is_answered_with_security_headers_and_a_strict_cookie(former_address: str) -> None:
+    status, headers, body = ask(former_address + "/")
     assert status == 200
     assert b"research use" in body
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
@@ -77,13 +77,13 @@ def test_the_page_is_answered_with_security_headers_and_a_strict_cookie(address:
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
     ],
 )
-def test_other_origins_are_refused(address: str, headers: dict[str, str]) -> None:
+def test_other_origins_are_refused(former_address: str, headers: dict[str, str]) -> None:
     for path in ("/config", "/export/readings.csv", "/gradio_api/upload"):
-        assert ask(address + path, headers)[0] == 403
+        assert ask(former_address + path, headers)[0] == 403
 
 
-def test_a_foreign_host_name_is_refused(address: str) -> None:
-    assert ask(address + "/", {"Host": "evil.example"})[0] == 421
+def test_a_foreign_host_name_is_refused(former_address: str) -> None:
+    assert ask(former_address + "/", {"Host": "evil.example"})[0] == 421
 
 
 @pytest.mark.parametrize(
@@ -101,24 +101,24 @@ def test_a_foreign_host_name_is_refused(address: str) -> None:
         "/gradio_api/deep_link",
     ],
 )
-def test_routes_that_the_page_does_not_need_are_shut(address: str, path: str) -> None:
-    assert ask(address + path)[0] == 404
+def test_routes_that_the_page_does_not_need_are_shut(former_address: str, path: str) -> None:
+    assert ask(former_address + path)[0] == 404
 
 
-def test_uploads_need_a_session_and_are_never_served(address: str) -> None:
-    assert upload(address, "", "a.png", b"secret")[0] == 403
-    assert upload(address, "workbench_1=guess", "a.png", b"secret")[0] == 403
-    status, answer = upload(address, cookie_of(address), "a.png", b"secret pixels")
+def test_uploads_need_a_session_and_are_never_served(former_address: str) -> None:
+    assert upload(former_address, "", "a.png", b"secret")[0] == 403
+    assert upload(former_address, "workbench_1=guess", "a.png", b"secret")[0] == 403
+    status, answer = upload(former_address, cookie_of(former_address), "a.png", b"secret pixels")
     assert status == 200
     path = answer.decode().strip('[]"')
     assert Path(path).read_bytes() == b"secret pixels"
-    assert ask(f"{address}/gradio_api/file={path}")[0] == 404
+    assert ask(f"{former_address}/gradio_api/file={path}")[0] == 404
 
 
-def test_exports_belong_to_a_session(address: str) -> None:
+def test_exports_belong_to_a_session(former_address: str) -> None:
     for name in ("readings.csv", "readings.json", "model.safetensors"):
-        assert ask(f"{address}/export/{name}")[0] == 404
-    status, _, body = ask(f"{address}/export/model.safetensors", {"Cookie": cookie_of(address)})
+        assert ask(f"{former_address}/export/{name}")[0] == 404
+    status, _, body = ask(f"{former_address}/export/model.safetensors", {"Cookie": cookie_of(former_address)})
     assert status == 404
     assert b"Adapt first" in body
 

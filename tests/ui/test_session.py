@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ui.session import IDLE_SECONDS, MAX_SESSIONS, Sessions
+from ui.former.session import IDLE_SECONDS, MAX_SESSIONS, Sessions
 from workbench.imaging import read_scan
 
 

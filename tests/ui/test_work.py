@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ui import work
-from ui.session import Session
-from ui.work import Engine
+from ui.former import work
+from ui.former.session import Session
+from ui.former.work import Engine
 from workbench.errors import SupportError
 from workbench.learners.files import read_classifier_record
 

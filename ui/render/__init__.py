@@ -1,1 +1,1 @@
-"""HTML of the page, as functions from what is known to escaped text; none of them changes anything."""
+"""HTML of the screens, from what the service says; no state, no store."""

@@ -1,1 +1,1 @@
-"""The screens, one file each. A view makes its components and says what they show for a session."""
+"""The screens: what each shows, and what happens when something on it is pressed."""

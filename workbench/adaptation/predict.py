@@ -1,11 +1,13 @@
-"""Reading new cases with an adapted model, file by file, in bounded memory.
+"""Reading new cases with an adapted model, one after another, in bounded memory.
 
-Called by `workbench predict` and the demonstration.
+`read_cases` reads files, `read_outcomes` what was read from files already: the first calls the second, so
+that a case is read in one way wherever it comes from. Called by `workbench predict`, the demonstration and
+the service's jobs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,17 +72,35 @@ def read_cases(
         watch: sees every reading; see `watch_of`.
         seen: called for each scan that was read, before the scan is let go.
     """
+    return read_outcomes(model, iter_scans(paths, progress, options), region, watch, seen)
+
+
+def read_outcomes(
+    model: AdaptedModel,
+    outcomes: Iterable[tuple[str, Scan | ScanRefused]],
+    region: Region | None = None,
+    watch: DriftWatch | None = None,
+    seen: Seen | None = None,
+    neighbours: int = 0,
+) -> Iterator[CaseResult]:
+    """Readings of scans that were read from their files already, in their order.
+
+    Args:
+        model, region, watch, seen: see `read_cases`.
+        outcomes: what to call each scan, and the scan or why there is none; taken when their turn comes.
+        neighbours: how many nearest labelled scans to list for each.
+    """
     waiting: list[tuple[str, Scan | ScanRefused]] = []
     done = 0
-    for name, outcome in iter_scans(paths, progress, options):
+    for name, outcome in outcomes:
         if isinstance(outcome, Scan):
             outcome = beside_condition(model.record, outcome, name, region)
         waiting.append((name, outcome))
         held = sum(scan.pixels.nbytes for _, scan in waiting if isinstance(scan, Scan))
         if len(waiting) == _AT_ONCE or held > _BYTES:
-            yield from _read(model, waiting, done, watch, seen)
+            yield from _read(model, waiting, done, watch, seen, neighbours)
             done, waiting = done + len(waiting), []
-    yield from _read(model, waiting, done, watch, seen)
+    yield from _read(model, waiting, done, watch, seen, neighbours)
 
 
 def beside_condition(
@@ -114,9 +134,10 @@ def _read(
     done: int,
     watch: DriftWatch | None,
     seen: Seen | None,
+    neighbours: int,
 ) -> Iterator[CaseResult]:
     scans = [s for _, s in named if isinstance(s, Scan)]
-    together = model.classifier.predict(scans)
+    together = model.classifier.predict(scans, neighbours)
     if watch is not None:
         watch.see(together, [scan.patient or scan_key(scan) for scan in scans])
     readings = iter(together)

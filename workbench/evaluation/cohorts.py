@@ -1,12 +1,12 @@
 """An adapted model on a labelled cohort, read once from the first file to the last.
 
-Called by `workbench evaluate MODEL COHORT` and the demonstration. The cohort must hold no scan and no
-patient the model was adapted on; what is counted is patients (see `performance`).
+Called by `workbench evaluate MODEL COHORT`, the demonstration and the service. The cohort must hold no scan
+and no patient the model was adapted on; what is counted is patients (see `performance`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,8 +89,26 @@ def evaluate_cohort(
         options: how to read its files.
         region: marked on every scan that the table marks nothing on.
 
+    See `evaluate_labelled` for what is left out, and what is raised.
+    """
+    recipe = model.classifier.learner.recipe
+    return evaluate_labelled(
+        model, iter_examples(cohort, progress, options, recipe, region), Path(cohort).name
+    )
+
+
+def evaluate_labelled(
+    model: AdaptedModel, scans: Iterable[Labelled], name: str = "The cohort"
+) -> CohortResult:
+    """Read labelled scans, whoever reads them from where, and compare with their labels.
+
+    Args:
+        model: adapted on other patients.
+        scans: one after another; memory does not grow with their number.
+        name: of the cohort, for messages.
+
     Exact copies of one class are counted once; of copies labelled differently none is counted. Scans of
-    another modality than the model's are left out. Memory does not grow with the number of scans.
+    another modality than the model's are left out.
 
     Raises:
         CohortError: naming the files, if a scan or patient of the support is among them; if a label is not a
@@ -98,8 +116,7 @@ def evaluate_cohort(
     """
     classes = model.record.classes
     reader = _Reader(model)
-    recipe = model.classifier.learner.recipe
-    for index, one in enumerate(iter_examples(cohort, progress, options, recipe, region), start=1):
+    for index, one in enumerate(scans, start=1):
         if one.label not in classes:
             raise CohortError(
                 f"{one.name}: its class {one.label!r} is not one of the model's ({', '.join(classes)}). "
@@ -111,7 +128,7 @@ def evaluate_cohort(
     cases = tuple(case for case in reader.cases if case.index not in reader.withdrawn)
     if not cases:
         why = f" First file left out: {reader.refused[0]}" if reader.refused else ""
-        raise CohortError(f"{Path(cohort).name}: no scan could be read.{why}")
+        raise CohortError(f"{name}: no scan could be read.{why}")
     return CohortResult(
         model.record,
         cases,

@@ -13,24 +13,25 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-import matplotlib
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
 
 from workbench.errors import WorkbenchError
+from workbench.evaluation import plots
 from workbench.evaluation.cohorts import CohortCase, CohortResult
-from workbench.evaluation.performance import Cases, Performance, by_patient, said, said_in_percent
+from workbench.evaluation.performance import by_patient, said, said_in_percent
 from workbench.evaluation.plaintext import NOTICE, csv_cell
 from workbench.evaluation.statistics import Interval, Proportion
 
-T = TypeVar("T")
+INTERVALS = (
+    "95 % intervals: proportions after Clopper and Pearson, balanced accuracy after Zou and Donner, AUROC "
+    "after DeLong (two classes) or by bootstrap over patients. A patient with several scans counts once, by "
+    "the mean of their probabilities; a scan of an unknown patient counts as a patient of its own."
+)
+"""How the figures of every report were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,33 +128,16 @@ def as_html(result: CohortResult, preface: Preface) -> str:
         loader=PackageLoader("workbench.evaluation"), autoescape=True, undefined=StrictUndefined
     )
     record, found = result.record, result.performance
-    cases = by_patient(
-        np.array([c.probabilities for c in result.cases]),
-        np.array([c.truth for c in result.cases], dtype=np.int64),
-        [c.patient for c in result.cases],
-    )
-    figures = [
-        ("Accuracy", said(found.accuracy)),
-        ("Balanced accuracy", said_in_percent(found.balanced_accuracy)),
-    ]
-    figures += [("AUROC", said(found.auroc))]
-    figures += [
-        (f"Sensitivity, {name}", said(value))
-        for name, value in zip(found.classes, found.sensitivities, strict=True)
-    ]
-    plots = [("Readings against labels, by patient", _svg(_confusion, found))]
-    plots += [("Sensitivity with 95 % interval", _svg(_sensitivities, found))]
-    if found.auroc is not None and len(found.classes) == 2:
-        plots += [(f"ROC curve, {found.classes[1]}", _svg(_roc, cases))]
     page: str = environment.get_template("report.html").render(
         preface=preface,
         notice=NOTICE,
+        intervals=INTERVALS,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         record=record,
         shots=list(zip(record.classes, record.shots, strict=True)),
         found=found,
-        figures=figures,
-        plots=plots,
+        figures=figures(result),
+        plots=[(caption, plots.svg(draw)) for caption, draw in drawings(result)],
         left_out=len(result.refused),
         cases=[
             (
@@ -161,7 +145,7 @@ def as_html(result: CohortResult, preface: Preface) -> str:
                 record.classes[c.truth],
                 record.classes[int(np.argmax(c.probabilities))],
                 c.probabilities,
-                _set(c),
+                plausible(c),
             )
             for c in result.cases
         ],
@@ -169,6 +153,38 @@ def as_html(result: CohortResult, preface: Preface) -> str:
         calibrated=all(c.reading.calibrated for c in result.cases),
     )
     return page
+
+
+def figures(result: CohortResult) -> list[tuple[str, str]]:
+    """Names and values of the figures, each with its interval and n, or why there is none."""
+    found = result.performance
+    return [
+        ("Accuracy", said(found.accuracy)),
+        ("Balanced accuracy", said_in_percent(found.balanced_accuracy)),
+        ("AUROC", said(found.auroc)),
+        *(
+            (f"Sensitivity, {name}", said(value))
+            for name, value in zip(found.classes, found.sensitivities, strict=True)
+        ),
+    ]
+
+
+def drawings(result: CohortResult) -> list[tuple[str, plots.Drawing]]:
+    """Captions and plots of a report."""
+    found = result.performance
+    drawn: list[tuple[str, plots.Drawing]] = [
+        ("Readings against labels, by patient", partial(plots.confusion, found.classes, found.confusion)),
+        ("Sensitivity with 95 % interval", partial(plots.sensitivities, found.classes, found.sensitivities)),
+    ]
+    if found.auroc is not None and len(found.classes) == 2:
+        cases = by_patient(
+            np.array([c.probabilities for c in result.cases]),
+            np.array([c.truth for c in result.cases], dtype=np.int64),
+            [c.patient for c in result.cases],
+        )
+        sick = cases.labels == 1
+        drawn.append((f"ROC curve, {found.classes[1]}", partial(plots.roc, cases.probabilities[:, 1], sick)))
+    return drawn
 
 
 def _around(case: CohortCase) -> tuple[str, str, str]:
@@ -180,7 +196,8 @@ def _around(case: CohortCase) -> tuple[str, str, str]:
     return str(reading.calibrated).lower(), said, str(reading.none_of_these).lower()
 
 
-def _set(case: CohortCase) -> str:
+def plausible(case: CohortCase) -> str:
+    """The set of a case in words; a dash where it has none."""
     found = case.reading.set
     if found is None:
         return "-"
@@ -192,66 +209,6 @@ def _plain(value: Proportion | Interval | None) -> dict[str, float] | None:
     if value is None or (isinstance(value, Interval) and math.isnan(value.low)):
         return None
     return {"value": value.value, **asdict(value)}
-
-
-def _svg(draw: Callable[[Axes, T], None], what: T) -> Markup:
-    """A drawing as inline SVG: real text, no metadata, the same bytes for the same figures."""
-    with matplotlib.rc_context({"svg.hashsalt": "workbench", "svg.fonttype": "none", "font.size": 10}):
-        figure = Figure(figsize=(4.6, 3.6), layout="constrained")
-        draw(figure.subplots(), what)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    text = out.getvalue()
-    return Markup(text[text.index("<svg") :])  # noqa: S704 - matplotlib escapes the class names
-
-
-def _confusion(axes: Axes, found: Performance) -> None:
-    # Rectangles, not a picture: the page's content policy allows nothing that is loaded, not even inline.
-    axes.pcolormesh(found.confusion, cmap="Blues", vmin=0, edgecolors="white", linewidth=1)
-    axes.invert_yaxis()
-    axes.set_aspect("equal")
-    ticks = [k + 0.5 for k in range(len(found.classes))]
-    axes.set_xticks(ticks, _short(found.classes), rotation=30, ha="right")
-    axes.set_yticks(ticks, _short(found.classes))
-    axes.set_xlabel("reading")
-    axes.set_ylabel("label")
-    dark = found.confusion.max() / 2
-    for (row, column), count in np.ndenumerate(found.confusion):
-        axes.text(
-            column + 0.5,
-            row + 0.5,
-            str(count),
-            ha="center",
-            va="center",
-            color="white" if count > dark else "black",
-        )
-
-
-def _sensitivities(axes: Axes, found: Performance) -> None:
-    for row, value in enumerate(found.sensitivities):
-        if value is None:
-            axes.text(0.02, row, "too few to say", va="center")
-            continue
-        axes.plot([value.low, value.high], [row, row], color="tab:blue", linewidth=2)
-        axes.plot([value.value], [row], "o", color="tab:blue")
-    axes.set_yticks(range(len(found.classes)), _short(found.classes))
-    axes.set_ylim(len(found.classes) - 0.5, -0.5)
-    axes.set_xlim(0, 1.02)
-    axes.set_xlabel("sensitivity")
-
-
-def _roc(axes: Axes, cases: Cases) -> None:
-    false, true, _ = roc_curve(cases.labels == 1, cases.probabilities[:, 1])
-    axes.plot(false, true, color="tab:blue", drawstyle="steps-post")
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
-    axes.set_xlabel("1 - specificity")
-    axes.set_ylabel("sensitivity")
-    axes.set_aspect("equal")
-
-
-def _short(names: tuple[str, ...]) -> list[str]:
-    # A dollar sign would start a formula in matplotlib's own markup.
-    return [(name if len(name) <= 24 else f"{name[:23]}…").replace("$", r"\$") for name in names]
 
 
 _WRITERS: dict[str, Callable[[CohortResult, Preface], str]] = {

@@ -31,10 +31,12 @@ class Unpacked:
     Attributes:
         files: each written file and the base name of its entry, in the archive's order.
         refused: entries that were left out.
+        folders: of each written file's entry, slashes between folders; empty for none.
     """
 
     files: tuple[tuple[Path, str], ...]
     refused: tuple[ScanRefused, ...]
+    folders: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -56,6 +58,7 @@ def unpacked(path: Path, source: str) -> Iterator[Unpacked]:
 def _unpack(path: Path, source: str, folder: Path) -> Unpacked:
     files: list[tuple[Path, str]] = []
     refused: list[ScanRefused] = []
+    folders: list[str] = []
     try:
         check_file_size(source, path.stat().st_size)
         with zipfile.ZipFile(path) as archive:
@@ -63,7 +66,8 @@ def _unpack(path: Path, source: str, folder: Path) -> Unpacked:
             _check(entries, source, path.stat().st_size)
             written = 0
             for index, entry in enumerate(entries):
-                name = PurePosixPath(entry.filename.replace("\\", "/")).name
+                place = PurePosixPath(entry.filename.replace("\\", "/"))
+                name = place.name
                 if is_clutter(name) or entry.filename.startswith("__MACOSX/"):
                     continue
                 if entry.flag_bits & 0x1:
@@ -82,6 +86,7 @@ def _unpack(path: Path, source: str, folder: Path) -> Unpacked:
                     )
                     continue
                 files.append((target, name))
+                folders.append("" if place.parent == PurePosixPath(".") else place.parent.as_posix())
     except ScanRefused:
         raise
     except NotImplementedError as error:
@@ -92,7 +97,7 @@ def _unpack(path: Path, source: str, folder: Path) -> Unpacked:
         raise ScanRefused(
             source, f"The zip is damaged ({type(error).__name__}).", "Zip or download it again."
         ) from error
-    return Unpacked(tuple(files), tuple(refused))
+    return Unpacked(tuple(files), tuple(refused), tuple(folders))
 
 
 def is_clutter(name: str) -> bool:

@@ -16,7 +16,7 @@ from workbench.store.schema import EVERYBODY, Condition, ScanRow, Share
 _RANK = {Level.READ: 0, Level.EDIT: 1, Level.OWN: 2}
 _NOTHING = "There is no such {}, or it is not shared with you."
 _NEEDS = {
-    Level.EDIT: "This condition is shared with you to look at and to label. Ask its owner for the right to edit.",
+    Level.EDIT: "You may look at this condition and label it. Ask its owner for the right to edit.",
     Level.OWN: "Only the owner of a condition may do that.",
 }
 
@@ -56,7 +56,7 @@ def scan_of(session: Session, actor: Actor, scan_id: str, need: Level = Level.RE
 
 
 def held_level(session: Session, actor: Actor, condition: Condition) -> Level | None:
-    """What the actor may do with a condition; None for nothing. Somebody with the role of a reader may read."""
+    """What the actor may do with a condition, None for nothing; somebody with role reader reads at most."""
     if condition.owner_id == actor.user_id:
         return Level.OWN if actor.role is not Role.READER else Level.READ
     levels = session.scalars(
@@ -85,6 +85,4 @@ def require_role(actor: Actor, *roles: Role) -> None:
     """
     if actor.role not in roles:
         named = " or ".join(role.value for role in roles)
-        raise NotAllowed(
-            f"That takes the role of {named}; yours is {actor.role.value}. Ask an administrator."
-        )
+        raise NotAllowed(f"That takes the role of {named}, and yours is {actor.role.value}.")

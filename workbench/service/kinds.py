@@ -363,7 +363,7 @@ class CaseInfo:
     Attributes:
         reading: by the active version; None while it has not been read, or (with `concealed`) while the
             actor has asked to give an own reading first and has not.
-        own: class identifier the actor gave before the reveal, None for none; `unsure` as in a label.
+        own: class identifier the actor gave before the reveal, ``unsure``, or None for none.
         verdict: ``agree``, ``disagree``, ``unsure`` or empty, by the actor.
         version: number that read it, 0 for none.
         has_evidence: whether a saliency map has been made.

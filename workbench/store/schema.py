@@ -254,8 +254,10 @@ class JobRow(Base):
         state: ``queued``, ``running``, ``done``, ``failed`` or ``cancelled``.
         done, total, said: progress; `said` is one line for people.
         attempts: how often a worker took it.
+        priority: lower goes first; see `workbench.store.jobs`.
+        worker: name of the process that took it last.
         lease: token of the worker that holds it; its effect is written only under this token.
-        leased_until: when another worker may take it.
+        leased_until: when another worker may take it; of a queued job, not to be taken before then.
         cancel: somebody wants it stopped.
         outcome: what came of it, as JSON of the kind's dataclass.
         error: one line for people.
@@ -275,6 +277,7 @@ class JobRow(Base):
     total: Mapped[int] = mapped_column(Integer, default=0)
     said: Mapped[str] = mapped_column(String(200), default="")
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    worker: Mapped[str] = mapped_column(String(64), default="")
     lease: Mapped[str] = mapped_column(String(32), default="")
     leased_until: Mapped[float] = mapped_column(Float(53), default=0.0)
     cancel: Mapped[bool] = mapped_column(Boolean, default=False)
@@ -283,7 +286,10 @@ class JobRow(Base):
     created: Mapped[float] = _now()
     started: Mapped[float | None] = mapped_column(Float(53))
     finished: Mapped[float | None] = mapped_column(Float(53))
-    __table_args__ = (Index("jobs_waiting", "state", "priority", "created"),)
+    __table_args__ = (
+        Index("jobs_waiting", "state", "priority", "created"),
+        Index("jobs_served", "user_id", "started"),
+    )
 
 
 class Version(Base):

@@ -12,9 +12,12 @@ from workbench.service.accounts.people import (
     set_quota,
     set_role,
     user_named,
+    user_with,
     users,
 )
 from workbench.service.accounts.signing import (
+    TIMEOUTS,
+    WITHOUT_LOGIN,
     Timeouts,
     actor_of,
     authenticate,
@@ -28,6 +31,8 @@ from workbench.service.accounts.tokens import TokenInfo, actor_of_token, issue_t
 __all__ = [
     "CONSOLE",
     "LOCAL",
+    "TIMEOUTS",
+    "WITHOUT_LOGIN",
     "Timeouts",
     "TokenInfo",
     "actor_of",
@@ -49,5 +54,6 @@ __all__ = [
     "sign_out_everywhere",
     "tokens",
     "user_named",
+    "user_with",
     "users",
 ]

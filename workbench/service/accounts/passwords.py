@@ -30,7 +30,7 @@ def hashed(password: str) -> str:
 
 
 def matches(stored: str, password: str) -> bool:
-    """Whether the password is the stored one; takes as long where `stored` is empty (nobody, or no password)."""
+    """Whether the password is the stored one; takes as long where `stored` is empty (nobody, no password)."""
     try:
         right = _HASHER.verify(stored or _nobody(), password[:MAX_LENGTH])
     except (VerificationError, InvalidHashError):

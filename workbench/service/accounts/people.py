@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from workbench.errors import NotAllowed, NotFound, SignInError, WorkbenchError
 from workbench.service.access import require_role
 from workbench.service.accounts import passwords
-from workbench.service.accounts.signing import person
+from workbench.service.accounts.signing import authenticate, person
 from workbench.service.kinds import Actor, Role, UserInfo
 from workbench.store.audit import record
 from workbench.store.database import Store
@@ -46,6 +46,18 @@ def user_named(store: Store, actor: Actor, name: str) -> UserInfo:
         if user.name == name.strip().lower():
             return user
     raise NotFound(f"There is no user named {name!r}. `workbench users list` shows who there is.")
+
+
+def user_with(store: Store, actor: Actor, user_id: str) -> UserInfo:
+    """One of them by identifier.
+
+    Raises:
+        NotAllowed: the actor is no administrator.
+        NotFound: there is no such user.
+    """
+    require_role(actor, Role.ADMIN)
+    with store.read() as session:
+        return _info(session, _user(session, user_id))
 
 
 def create_user(
@@ -86,7 +98,7 @@ def create_user(
             )
             session.add(user)
             session.flush()
-            record(session, _who(actor), "create user", "user", user.id, {"role": role.value})
+            record(session, _who(actor), "user.create", "user", user.id, {"role": role.value})
             return _info(session, user)
     except IntegrityError as error:
         raise WorkbenchError(f"There is a user named {name!r} already. Choose another name.") from error
@@ -105,7 +117,7 @@ def set_role(store: Store, actor: Actor, user_id: str, role: Role) -> UserInfo:
         if role is not Role.ADMIN:
             _keep_an_admin(session, user)
         user.role = role.value
-        record(session, _who(actor), "set role", "user", user_id, {"role": role.value})
+        record(session, _who(actor), "user.role", "user", user_id, {"role": role.value})
         return _info(session, user)
 
 
@@ -128,15 +140,13 @@ def change_password(store: Store, actor: Actor, old: str, new: str, address: str
         SignInError: the old one is wrong; throttled as signing in is.
         WorkbenchError: the new one is too short.
     """
-    from workbench.service.accounts.signing import authenticate
-
     if authenticate(store, actor.name, old, address).id != actor.user_id:
         raise SignInError("The name or the password is wrong.")
     _replace_password(store, actor, actor.user_id, new)
 
 
 def set_display(store: Store, actor: Actor, user_id: str, display: str) -> UserInfo:
-    """How a person is shown, and the reader's name on labels from now on; one's own, or an administrator's to set.
+    """How a person is shown, and the reader's name on labels from now on.
 
     Raises:
         NotAllowed: it is another's, and the actor is no administrator.
@@ -147,7 +157,7 @@ def set_display(store: Store, actor: Actor, user_id: str, display: str) -> UserI
     with store.session() as session:
         user = _user(session, user_id)
         user.display = display.strip()[:120]
-        record(session, _who(actor), "set display name", "user", user_id, {})
+        record(session, _who(actor), "user.display", "user", user_id, {})
         return _info(session, user)
 
 
@@ -165,7 +175,7 @@ def set_quota(store: Store, actor: Actor, user_id: str, quota: int | None) -> Us
     with store.session() as session:
         user = _user(session, user_id)
         user.quota = quota
-        record(session, _who(actor), "set quota", "user", user_id, {"bytes": quota})
+        record(session, _who(actor), "user.quota", "user", user_id, {"bytes": quota})
         return _info(session, user)
 
 
@@ -184,7 +194,7 @@ def deactivate(store: Store, actor: Actor, user_id: str, active: bool = False) -
             session.execute(delete(SignIn).where(SignIn.user_id == user_id))
             session.execute(delete(ApiToken).where(ApiToken.user_id == user_id))
         user.active = active
-        record(session, _who(actor), "open account" if active else "close account", "user", user_id, {})
+        record(session, _who(actor), "user.open" if active else "user.close", "user", user_id, {})
         return _info(session, user)
 
 
@@ -199,7 +209,7 @@ def local_actor(store: Store) -> Actor:
             user = User(name=LOCAL, role=Role.ADMIN.value, display="local reader")
             session.add(user)
             session.flush()
-            record(session, user.id, "create user", "user", user.id, {"role": Role.ADMIN.value})
+            record(session, user.id, "user.create", "user", user.id, {"role": Role.ADMIN.value})
             return person(user)
     except IntegrityError:  # another process was faster
         return local_actor(store)
@@ -210,7 +220,7 @@ def _replace_password(store: Store, actor: Actor, user_id: str, password: str) -
     with store.session() as session:
         _user(session, user_id).password = hashed
         session.execute(delete(SignIn).where(SignIn.user_id == user_id))
-        record(session, _who(actor), "set password", "user", user_id, {})
+        record(session, _who(actor), "user.password", "user", user_id, {})
 
 
 def _user(session: Session, user_id: str) -> User:

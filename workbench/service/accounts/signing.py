@@ -11,7 +11,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, or_, select
 
 from workbench.errors import SignInError
 from workbench.service.accounts import passwords, throttle
@@ -32,6 +32,8 @@ class Timeouts:
 
 
 TIMEOUTS = Timeouts()
+WITHOUT_LOGIN = Timeouts(idle=30 * 24 * 3600.0, absolute=365 * 24 * 3600.0)
+"""Of the browsers of a run without login: they only tell readers apart."""
 
 
 def digest_of(secret: str) -> str:
@@ -64,16 +66,15 @@ def authenticate(store: Store, name: str, password: str, address: str) -> User:
         stored = user.password if user is not None and user.active else ""
     if not passwords.matches(stored, password):
         with store.session() as session:
-            record(session, "", "sign-in refused", "user", user.id if user is not None else "", {})
+            record(session, "system", "user.refused", "user", user.id if user is not None else "", {})
         raise SignInError(_WRONG)
     assert user is not None
+    renewed = passwords.hashed(password) if passwords.is_outdated(stored) else ""
     with store.session() as session:
         throttle.succeeded(session, name, address, counted)
         kept = session.get_one(User, user.id)
-        if passwords.is_outdated(kept.password):
-            kept.password = passwords.hashed(password)
-        session.flush()
-        session.expunge(kept)
+        if renewed and kept.password == stored:
+            kept.password = renewed
     return kept
 
 
@@ -89,9 +90,9 @@ def sign_in(store: Store, user_id: str, how: str = "password") -> str:
         user = session.get(User, user_id)
         if user is None or not user.active:
             raise SignInError("This account is closed. Ask an administrator.")
-        session.execute(delete(SignIn).where(_over(now, TIMEOUTS)))
+        session.execute(delete(SignIn).where(_over(now, WITHOUT_LOGIN)))
         session.add(SignIn(digest=digest_of(value), user_id=user_id, created=now, seen=now))
-        record(session, user_id, "sign in", "user", user_id, {"how": how})
+        record(session, user_id, "user.sign_in", "user", user_id, {"how": how})
     return value
 
 
@@ -127,7 +128,7 @@ def sign_out(store: Store, cookie: str) -> None:
     with store.session() as session:
         entry = session.get(SignIn, digest_of(cookie))
         if entry is not None:
-            record(session, entry.user_id, "sign out", "user", entry.user_id, {})
+            record(session, entry.user_id, "user.sign_out", "user", entry.user_id, {})
             session.delete(entry)
 
 
@@ -135,7 +136,7 @@ def sign_out_everywhere(store: Store, actor: Actor) -> None:
     """End all sign-ins of a person, this one too."""
     with store.session() as session:
         session.execute(delete(SignIn).where(SignIn.user_id == actor.user_id))
-        record(session, actor.user_id, "sign out everywhere", "user", actor.user_id, {})
+        record(session, actor.user_id, "user.sign_out_everywhere", "user", actor.user_id, {})
 
 
 def set_reader(store: Store, cookie: str, reader: str) -> None:
@@ -146,5 +147,5 @@ def set_reader(store: Store, cookie: str, reader: str) -> None:
             entry.reader = reader.strip()[:120]
 
 
-def _over(now: float, timeouts: Timeouts):  # type: ignore[no-untyped-def]
-    return (SignIn.seen < now - timeouts.idle) | (SignIn.created < now - timeouts.absolute)
+def _over(now: float, timeouts: Timeouts) -> ColumnElement[bool]:
+    return or_(SignIn.seen < now - timeouts.idle, SignIn.created < now - timeouts.absolute)

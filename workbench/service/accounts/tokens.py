@@ -1,4 +1,4 @@
-"""Tokens for the HTTP API: shown once, kept as SHA-256, with the rights of whoever made them, until they expire."""
+"""Tokens for the HTTP API: shown once, kept as SHA-256, with their owner's rights, until they expire."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def issue_token(
         )
         session.add(token)
         session.flush()
-        record(session, actor.user_id or actor.name, "issue token", "token", token.id, {"days": days})
+        record(session, actor.user_id or actor.name, "token.issue", "token", token.id, {"days": days})
     return value
 
 
@@ -120,7 +120,7 @@ def revoke_token(store: Store, actor: Actor, token_id: str) -> None:
         if token is None or not _may(actor, token.user_id):
             raise NotFound("There is no such token.")
         session.delete(token)
-        record(session, actor.user_id or actor.name, "revoke token", "token", token_id, {})
+        record(session, actor.user_id or actor.name, "token.revoke", "token", token_id, {})
 
 
 def _may(actor: Actor, user_id: str) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ui.render.markup import esc
-from ui.session import Session
+from ui.former.render.markup import esc
+from ui.former.session import Session
 
 RESEARCH_USE = "For research use. Not for diagnostic use."
 STEPS = ("Condition", "Labelled scans", "Adapt", "Read new scans")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from ui.render.estimate import in_words
-from ui.render.markup import button, esc, findings, icon, notice, refusals, state_of
-from ui.render.pictures import evidence_uri, view_uri
-from ui.render.tray import describe, patient_name
-from ui.session import Adapted, Case, HeldScan, Session
+from ui.former.render.estimate import in_words
+from ui.former.render.markup import button, esc, findings, icon, notice, refusals, state_of
+from ui.former.render.pictures import evidence_uri, view_uri
+from ui.former.render.tray import describe, patient_name
+from ui.former.session import Adapted, Case, HeldScan, Session
 from workbench.adaptation.saliency import NOT_PROOF
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gradio as gr
 from gradio.blocks import Block
 
-from ui.session import MAX_CLASSES, MIN_CLASSES, Session
-from ui.views.base import Updates, View, html, text
+from ui.former.session import MAX_CLASSES, MIN_CLASSES, Session
+from ui.former.views.base import Updates, View, html, text
 
 _INTRO = """
 <div class="wb-lead"><h2>Which condition?</h2>

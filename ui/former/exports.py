@@ -10,9 +10,9 @@ import csv
 import io
 import json
 
-from ui.render.chrome import RESEARCH_USE
-from ui.render.estimate import in_words
-from ui.session import Case, Session
+from ui.former.render.chrome import RESEARCH_USE
+from ui.former.render.estimate import in_words
+from ui.former.session import Case, Session
 from workbench.adaptation.plain import as_plain
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ui.render.markup import button, esc, findings, icon, plural, refusals, short, state_of
-from ui.session import HeldScan, Session, Tray
+from ui.former.render.markup import button, esc, findings, icon, plural, refusals, short, state_of
+from ui.former.session import HeldScan, Session, Tray
 from workbench.imaging.scan import Finding
 
 SHOWN_DIGITS = 6

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from ui.progress import Report
-from ui.render.pictures import thumbnail_uri
-from ui.session import MAX_CLASSES, MIN_CLASSES, Adapted, Case, HeldScan, Session, Tray
+from ui.former.progress import Report
+from ui.former.render.pictures import thumbnail_uri
+from ui.former.session import MAX_CLASSES, MIN_CLASSES, Adapted, Case, HeldScan, Session, Tray
 from workbench.adaptation import model as models
 from workbench.adaptation import regions
 from workbench.adaptation.appraising import appraised

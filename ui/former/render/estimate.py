@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ui.render.markup import esc, findings, icon, plural, short
-from ui.session import Adapted
+from ui.former.render.markup import esc, findings, icon, plural, short
+from ui.former.session import Adapted
 from workbench.evaluation.performance import TOO_FEW, Performance, said
 from workbench.evaluation.statistics import Proportion, percent
 

@@ -1,0 +1,1 @@
+"""HTML of the page, as functions from what is known to escaped text; none of them changes anything."""

@@ -1,0 +1,170 @@
+"""What one tab of a browser looks at. All of value is in the store; this may be forgotten at any time."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workbench.service.kinds import Actor, ConditionInfo, Draft, JobInfo
+from workbench.store.database import Store
+
+SCREENS = ("worklist", "define", "scans", "label", "adapt", "read", "evaluate", "admin")
+_MOST_DESKS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every screen is given when the page is built.
+
+    Attributes:
+        store: conditions, scans, labels, jobs.
+        archives: file that names the picture archives to be queried, None where there are none.
+        login: whether people sign in; without it the one person of this machine is everybody.
+        method: name of the method that adapts by default; empty for the weights' own.
+    """
+
+    store: Store
+    archives: Path | None = None
+    login: bool = False
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A line over the screen, said once: `state` is ``ok``, ``info``, ``warning`` or ``refused``."""
+
+    state: str
+    text: str
+
+
+@dataclass(slots=True)
+class Desk:
+    """What one tab looks at.
+
+    Attributes:
+        screen: one of `SCREENS`.
+        condition_id: that is open, or None.
+        notice: said at the next answer, then gone.
+        painted: the screen the tab shows now; empty before the first answer.
+        archived: whether the worklist shows what was put away.
+        draft: of the define screen, while it has unsaved changes of classes; None otherwise.
+        extending: identifier of the condition that the draft extends, or None.
+        lights: which scans the scans screen lists: ``all``, ``warning`` or ``error``.
+        tray: which scans the label screen lists: ``todo``, ``all``, ``unsure``, ``disputed`` or ``doubtful``.
+        case: scan identifier of the case being read, or None.
+        beside: scan identifier shown beside it, or None.
+        overlaid: whether the evidence is laid over the case.
+        own_first: whether the reader gives an opinion before the reveal.
+        version: identifier of the version looked at, None for the active one.
+        against: identifier of the version it is compared with, or None.
+        cell: row and column of the confusion matrix whose scans are shown, or None.
+    """
+
+    screen: str = "worklist"
+    condition_id: str | None = None
+    notice: Notice | None = None
+    painted: str = ""
+    archived: bool = False
+    draft: Draft | None = None
+    extending: str | None = None
+    lights: str = "all"
+    tray: str = "todo"
+    case: str | None = None
+    beside: str | None = None
+    overlaid: bool = False
+    own_first: bool = False
+    version: str | None = None
+    against: str | None = None
+    cell: tuple[int, int] | None = None
+
+    def say(self, text: str, state: str = "ok") -> None:
+        """Leave a line for the next answer."""
+        self.notice = Notice(state, text)
+
+    def go(self, screen: str, condition_id: str | None = None) -> None:
+        """Open a screen, of another condition where one is named."""
+        if condition_id is not None and condition_id != self.condition_id:
+            self.condition_id = condition_id
+            self.draft = self.extending = self.case = self.beside = None
+            self.version = self.against = self.cell = None
+            self.overlaid = self.own_first = False
+            self.lights, self.tray = "all", "todo"
+        self.screen = screen
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Who looks at what, for one request.
+
+    Attributes:
+        actor: who asks.
+        condition: that is open, as it stands now, or None.
+        screen: one of `SCREENS`.
+        desk: of the tab.
+        jobs: of the open condition that are not over, newest first.
+    """
+
+    actor: Actor
+    condition: ConditionInfo | None
+    screen: str
+    desk: Desk
+    jobs: tuple[JobInfo, ...] = ()
+
+    @property
+    def opened(self) -> ConditionInfo:
+        """The open condition, for screens that exist only with one."""
+        if self.condition is None:
+            raise LookupError("no condition is open")
+        return self.condition
+
+    def job(self, kind: str) -> JobInfo | None:
+        """The newest unfinished job of a kind, or None."""
+        return next((job for job in self.jobs if job.kind == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something pressed inside an HTML component.
+
+    Attributes:
+        name: its ``data-action``.
+        value: its ``data-value``.
+        fields: what the form around it holds, by field name; unchecked boxes are not in it.
+    """
+
+    name: str
+    value: str = ""
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """A field's value without blanks around it, empty where there is none."""
+        held = self.fields.get(name, ())
+        return held[0].strip() if held else ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """All values of a field that occurs more than once, in order."""
+        return tuple(one.strip() for one in self.fields.get(name, ()))
+
+    def ticked(self, name: str) -> bool:
+        """Whether a box is ticked."""
+        return name in self.fields
+
+
+class Desks:
+    """The desks of all tabs; the one untouched for longest makes room."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[tuple[str, str], Desk] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, actor: Actor, tab: str) -> Desk:
+        """The desk of a person's tab, new where there is none."""
+        with self._lock:
+            desk = self._held.setdefault((actor.user_id, tab), Desk())
+            self._held.move_to_end((actor.user_id, tab))
+            while len(self._held) > _MOST_DESKS:
+                self._held.popitem(last=False)
+            return desk

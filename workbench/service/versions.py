@@ -1,0 +1,66 @@
+"""Adapted models of a condition: list, compare, go back."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from workbench.errors import NotFound
+from workbench.service.access import level_of
+from workbench.service.kinds import Actor, AdaptResult, Level, VersionInfo
+from workbench.service.reading import ask_to_read
+from workbench.service.serial import loaded
+from workbench.store import audit
+from workbench.store.database import Store
+from workbench.store.schema import User, Version
+
+
+def all(store: Store, actor: Actor, condition_id: str) -> tuple[VersionInfo, ...]:
+    """Every version of a condition, newest first."""
+    with store.read() as session:
+        level_of(session, actor, condition_id)
+        rows = session.scalars(
+            select(Version).where(Version.condition_id == condition_id).order_by(Version.number.desc())
+        )
+        return tuple(info(session, row) for row in rows)
+
+
+def activate(store: Store, actor: Actor, version_id: str) -> VersionInfo:
+    """Read new cases by this version from now on, and those that it has not read yet.
+
+    Raises:
+        NotFound: there is no such version, or not for this actor.
+    """
+    with store.session() as session:
+        row = session.get(Version, version_id)
+        if row is None:
+            raise NotFound("There is no such version, or it is not shared with you.")
+        level_of(session, actor, row.condition_id, Level.EDIT, "version")
+        make_active(session, row)
+        ask_to_read(session, actor.user_id, row.condition_id, row.id)
+        detail = {"number": row.number}
+        audit.record(session, actor.user_id, "version.activate", "version", version_id, detail)
+        return info(session, row)
+
+
+def make_active(session: Session, row: Version) -> None:
+    """The one version of its condition that new cases are read by."""
+    others = update(Version).where(Version.condition_id == row.condition_id, Version.id != row.id)
+    session.execute(others.values(active=False))
+    row.active = True
+    session.flush()
+
+
+def info(session: Session, row: Version) -> VersionInfo:
+    """A row as it is shown."""
+    user = session.get(User, row.user_id)
+    by = (user.display or user.name) if user is not None else "somebody who left"
+    return VersionInfo(
+        id=row.id,
+        number=row.number,
+        method=row.method,
+        active=row.active,
+        by=by,
+        created=row.created,
+        result=loaded(AdaptResult, row.result),
+    )
