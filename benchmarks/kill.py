@@ -36,7 +36,9 @@ T = TypeVar("T")
 WAYS = ("server and workers", "server alone", "one worker")
 CLASSES = ("smooth", "spiculated")
 _PATIENTS = 5
-_LONGEST = 6.0
+_ANSWERS = 60
+"""A walk has about as many answers, so that each of its points is as likely."""
+_LONGEST = 120.0
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Walker:
         self._address, self._files, self._stop = address, files, stop
         self._client = Clinician(address, patience=20.0)
         self.ledger = Ledger()
+        self.answers = 0
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -73,7 +76,9 @@ class Walker:
         end = time.monotonic() + 120
         while True:
             try:
-                return task(self._client)
+                value = task(self._client)
+                self.answers += 1
+                return value
             except (httpx.TransportError, Refused) as error:
                 passing = isinstance(error, httpx.TransportError) or error.status in (401, 502, 503)
                 if not passing or time.monotonic() > end:
@@ -96,7 +101,7 @@ class Walker:
             self.ledger.labels[scan["id"]] = wanted
         job = self._insist(lambda c: c.adapt(condition))
         self.ledger.adaptations.append(job)
-        self._insist(lambda c: c.wait(job))
+        self._over(job)
         self._import(condition, "case", [("new.dcm", self._case(number))])
         case = self._read(condition)
         self._insist(lambda c: c.verdict(case, "agree"))
@@ -126,8 +131,24 @@ class Walker:
                 if not self._stands(job):
                     continue
             self.ledger.imports[job] = len(files)
-            self._insist(lambda c, j=job: c.wait(j))
+            self._over(job)
             return
+
+    def _over(self, job: str) -> None:
+        """Wait for a job.
+
+        Raises:
+            RuntimeError: it failed.
+        """
+        end = time.monotonic() + _LONGEST
+        while time.monotonic() < end:
+            found = self._insist(lambda c: c.job(job))
+            if found["state"] == "done":
+                return
+            if found["state"] in ("failed", "cancelled"):
+                raise RuntimeError(f"the job {found['state']}: {found['error']}")
+            time.sleep(0.1)
+        raise RuntimeError(f"the job was not over in {_LONGEST:.0f} s: {found}")
 
     def _stands(self, job: str) -> bool:
         try:
@@ -220,7 +241,8 @@ def run(
     thread = threading.Thread(target=walker.run, daemon=True)
     thread.start()
     for number in range(1, kills + 1):
-        time.sleep(chance.uniform(0.1, _LONGEST))
+        _wait(walker, walker.answers + chance.randint(1, _ANSWERS))
+        time.sleep(chance.uniform(0.0, 0.5))
         if walker.error is not None:
             break
         way = chance.choice(WAYS)
@@ -240,6 +262,13 @@ def run(
     if thread.is_alive():
         wrong.append("the last walk did not finish")
     return walker.ledger, ways, wrong
+
+
+def _wait(walker: Walker, answers: int) -> None:
+    """Until the walker has had so many answers, or has failed, or has had none for too long."""
+    end = time.monotonic() + _LONGEST
+    while walker.answers < answers and walker.error is None and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def render(ledger: Ledger, ways: Counter[str], wrong: list[str], seed: int) -> str:
