@@ -167,11 +167,13 @@ class Page:
             try:
                 condition = conditions.get(store, actor, desk.condition_id)
             except NotFound as error:
-                desk.condition_id = None
-                desk.go("worklist")
+                desk.leave()
+                desk.last = None
                 desk.say(str(error), "warning")
-        if condition is None and desk.screen not in _FREE:
-            desk.go("worklist")
+        if condition is None and (
+            desk.screen not in _FREE or (desk.screen == "define" and desk.draft is None)
+        ):
+            desk.screen = "worklist"
         running = () if condition is None else work.of_condition(store, actor, condition.id)
         return At(actor, condition, desk.screen, desk, running)
 
@@ -191,7 +193,8 @@ class Page:
         if action.value == "admin" and at.actor.role is not Role.ADMIN:
             return
         if action.value == "worklist":
-            desk.condition_id = None
+            desk.leave()
+            return
         desk.draft = desk.extending = None
         desk.go(action.value)
 

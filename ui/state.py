@@ -49,11 +49,15 @@ class Desk:
         condition_id: that is open, or None.
         notice: said at the next answer, then gone.
         painted: the screen the tab shows now; empty before the first answer.
+        last: identifier of the condition that was open before, and `last_screen` where; for the worklist.
         archived: whether the worklist shows what was put away.
         draft: of the define screen, while it has unsaved changes of classes; None otherwise.
         extending: identifier of the condition that the draft extends, or None.
+        staged: an import whose files are there and that is not committed yet, with what was found of
+            identifiers in them; None where there is none.
         lights: which scans the scans screen lists: ``all``, ``warning`` or ``error``.
         tray: which scans the label screen lists: ``todo``, ``all``, ``unsure``, ``disputed`` or ``doubtful``.
+        undone: scan whose label was taken back last, and how many were: ``id:count``; or empty.
         case: scan identifier of the case being read, or None.
         beside: scan identifier shown beside it, or None.
         overlaid: whether the evidence is laid over the case.
@@ -67,11 +71,15 @@ class Desk:
     condition_id: str | None = None
     notice: Notice | None = None
     painted: str = ""
+    last: str | None = None
+    last_screen: str = ""
     archived: bool = False
     draft: Draft | None = None
     extending: str | None = None
+    staged: tuple[str, tuple[str, ...]] | None = None
     lights: str = "all"
-    tray: str = "todo"
+    tray: str = "all"
+    undone: str = ""
     case: str | None = None
     beside: str | None = None
     overlaid: bool = False
@@ -84,6 +92,18 @@ class Desk:
         """Leave a line for the next answer."""
         self.notice = Notice(state, text)
 
+    def leave(self) -> None:
+        """Back to the worklist; what was open is remembered."""
+        if self.condition_id is not None:
+            self.last, self.last_screen = self.condition_id, self.screen
+        self.condition_id = self.draft = self.extending = None
+        self.screen = "worklist"
+
+    def begin(self, draft: Draft | None = None, extending: str | None = None) -> None:
+        """Define a new condition."""
+        self.condition_id, self.screen = None, "define"
+        self.draft, self.extending = draft or Draft(""), extending
+
     def go(self, screen: str, condition_id: str | None = None) -> None:
         """Open a screen, of another condition where one is named."""
         if condition_id is not None and condition_id != self.condition_id:
@@ -91,7 +111,8 @@ class Desk:
             self.draft = self.extending = self.case = self.beside = None
             self.version = self.against = self.cell = None
             self.overlaid = self.own_first = False
-            self.lights, self.tray = "all", "todo"
+            self.staged = None
+            self.lights, self.tray, self.undone = "all", "all", ""
         self.screen = screen
 
 

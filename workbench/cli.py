@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from workbench.cli_deidentify import deidentify
 from workbench.cli_output import Format, bar, check_place, listed
+from workbench.cli_replay import replay
 from workbench.cli_results import results
 from workbench.cli_scans import NoPreambleOption, RemedyOption, VolumeOption, read_options
 from workbench.cli_suggest import suggest, train_query_policy
@@ -726,6 +727,7 @@ def scans(ctx: typer.Context) -> None:
 
 
 app.command()(deidentify)
+app.command()(replay)
 
 
 app.command()(ui)

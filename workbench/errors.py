@@ -112,3 +112,7 @@ class QuotaExceeded(WorkbenchError):
 
 class SignInError(WorkbenchError):
     """Name or password is wrong, the account is closed, or there were too many attempts."""
+
+
+class BundleError(WorkbenchError):
+    """A case bundle is damaged, was changed after signing, is of another format, or cannot be replayed."""

@@ -19,8 +19,9 @@ element.addEventListener('change', (event) => {
   if (found) send(found.dataset.change, found.value, found.closest('form'));
 });
 element.addEventListener('submit', (event) => {
-  event.preventDefault();
   const form = event.target.closest('form[data-submit]');
-  if (form) send(form.dataset.submit, form.dataset.value, form);
+  if (!form) return;
+  event.preventDefault();
+  send(form.dataset.submit, form.dataset.value, form);
 });
 element.addEventListener('wb-action', (event) => send(event.detail.action, event.detail.value, event.detail.form));

@@ -144,7 +144,9 @@ def _menu(at: At, login: bool) -> str:
     who = esc(actor.reader or actor.name)
     initials = "".join(part[0] for part in (actor.reader or actor.name).split()[:2]).upper() or "?"
     out = (
-        '<a class="wb-button wb-quiet" href="/sign-out" data-local="sign-out">Sign out</a>'
+        '<div class="wb-line"><a class="wb-button wb-quiet" href="/account">Account</a>'
+        '<form method="post" action="/logout"><button class="wb-button wb-quiet">Sign out</button></form>'
+        "</div>"
         if login
         else '<p class="wb-aside">No sign-in: this page is served on this machine only.</p>'
     )

@@ -1,11 +1,17 @@
-"""The scans screen."""
+"""The scans screen: drop files, see what becomes of their identifiers, see each scan's traffic light."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gradio.blocks import Block
 
-from ui.state import At, Context
+from ui.render import scans as render
+from ui.state import Action, At, Context
 from ui.views.base import Updates, View, Wiring, html, screen
+from workbench.errors import SupportError
+from workbench.service import conditions, imports, labels, trays, work
+from workbench.service.kinds import ImportOptions, ScanInfo
 
 
 class ScansView(View):
@@ -16,15 +22,93 @@ class ScansView(View):
     def __init__(self, context: Context) -> None:
         self._context = context
         with screen(self.name) as self.column:
-            self.body = html("wb-scans")
+            self.head = html("wb-scans-head")
+            self.drop = html("wb-scans-drop")
+            self.staged = html("wb-scans-staged")
+            self.body = html("wb-scans-body")
 
     def components(self) -> list[Block]:
         """See `View`."""
-        return [self.body]
+        return [self.head, self.drop, self.staged, self.body]
 
     def show(self, at: At) -> Updates:
         """See `View`."""
-        return {self.body: ""}
+        store, condition, desk = self._context.store, at.opened, at.desk
+        scans = trays.scans(store, at.actor, condition.id)
+        batches = [
+            batch
+            for batch in imports.batches(store, at.actor, condition.id)
+            if _is_support(batch.scans, scans)
+        ]
+        return {
+            self.head: render.head(condition),
+            self.drop: render.drop_zone(condition, "support", "Drop scans, folders or a zip here"),
+            self.staged: render.staged(*desk.staged) if desk.staged is not None else "",
+            self.body: render.body(condition, scans, batches, at.jobs, desk.lights),
+        }
 
     def wire(self, on: Wiring) -> None:
         """See `View`."""
+        for part in (self.head, self.drop, self.staged, self.body):
+            on.on(part, self._pressed)
+
+    def _pressed(self, at: At, action: Action) -> None:
+        store, desk, condition = self._context.store, at.desk, at.opened
+        if action.name == "on":
+            desk.go("label")
+        elif action.name == "uploaded":
+            desk.staged = (action.value, imports.look(store, at.actor, action.value))
+        elif action.name == "abandon":
+            desk.staged = None
+            imports.abandon(store, at.actor, action.value)
+            desk.say("Nothing was stored.", "info")
+        elif action.name == "store":
+            imports.commit(store, at.actor, action.value, _options(action))
+            desk.staged = None
+        elif action.name == "hints":
+            count = labels.accept_hints(store, at.actor, condition.id)
+            self._labelled(at, count)
+        elif action.name == "adopt":
+            self._adopt(at)
+        elif action.name == "light":
+            desk.lights = action.value
+        elif action.name == "remove":
+            trays.remove(store, at.actor, [action.value])
+            desk.say("Taken out of the condition.")
+        elif action.name == "cancel":
+            work.cancel(store, at.actor, action.value)
+
+    def _adopt(self, at: At) -> None:
+        """Name the classes after the folders, in their order, then label by them."""
+        store, condition = self._context.store, at.opened
+        names = tuple(
+            dict.fromkeys(scan.hint for scan in trays.scans(store, at.actor, condition.id) if scan.hint)
+        )
+        draft = replace(condition.draft, classes=names, prevalence=None)
+        conditions.edit(store, at.actor, condition.id, draft, condition.revision)
+        self._labelled(at, labels.accept_hints(store, at.actor, condition.id))
+
+    def _labelled(self, at: At, count: int) -> None:
+        at.desk.tray = "all"
+        at.desk.go("label")
+        at.desk.say(f"{count} labelled as their folders say. Look them over; a key changes one.")
+
+
+def _is_support(stored: tuple[str, ...], scans: tuple[ScanInfo, ...]) -> bool:
+    """Whether an import was one of scans to be labelled: cases have their own screen."""
+    held = {scan.id for scan in scans}
+    return not stored or any(scan in held for scan in stored)
+
+
+def _options(action: Action) -> ImportOptions:
+    volume = action.text("volume")
+    if volume and not volume.isdecimal():
+        raise SupportError("The volume is a whole number from 0. Leave it empty for the first.")
+    return ImportOptions(
+        slices=action.text("slices"),
+        box=action.text("box"),
+        remedies=action.texts("remedy"),
+        volume=int(volume) if volume else None,
+        no_preamble=action.ticked("no_preamble"),
+        hints=action.ticked("hints"),
+    )

@@ -145,12 +145,26 @@ def load_model(path: Path, weights: str | Path | None = None) -> AdaptedModel:
             not among the shipped ones.
     """
     record = read_classifier_record(path)
+    loaded = learner_of(record, path.name, weights)
+    return _with_surroundings(AdaptedModel(load_classifier(path, loaded), record), path)
+
+
+def learner_of(record: ClassifierRecord, name: str, weights: str | Path | None = None) -> LoadedLearner:
+    """The learner that a model was adapted from, with its options.
+
+    Args:
+        record: of the model.
+        name: of the model's file, for messages.
+        weights: it was adapted from; found among the shipped ones where not given.
+
+    Raises:
+        ModelFileError: the weights are not among the shipped ones.
+    """
     for place in _candidates(record, weights):
         if weights is not None or sha256_of(place) == record.learner_sha256:
-            loaded = load_learner(place, record.method, record.options, record.pooled_slices)
-            return _with_surroundings(AdaptedModel(load_classifier(path, loaded), record), path)
+            return load_learner(place, record.method, record.options, record.pooled_slices)
     raise ModelFileError(
-        f"{path.name}: was adapted from the weights {record.learner!r} (SHA-256 "
+        f"{name}: was adapted from the weights {record.learner!r} (SHA-256 "
         f"{record.learner_sha256[:12]}), which are not among those shipped. Name their file with --weights."
     )
 

@@ -22,6 +22,7 @@ Drawing = Callable[[Axes], None]
 SIZE = (4.6, 3.6)
 """Inches."""
 _DOTS = 200
+_NOTHING = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _STYLE = {"svg.hashsalt": "workbench", "svg.fonttype": "none", "font.size": 10}
 
 
@@ -29,7 +30,7 @@ def svg(draw: Drawing) -> Markup:
     """A drawing as inline SVG: real text, no metadata, the same bytes for the same figures."""
     out = io.StringIO()
     with matplotlib.rc_context(_STYLE):
-        _figure(draw).savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        _figure(draw).savefig(out, format="svg", metadata=_NOTHING, transparent=True)
     text = out.getvalue()
     return Markup(text[text.index("<svg") :])  # noqa: S704 - matplotlib escapes the class names
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,16 +129,32 @@ def suggest(
 def read_pool(
     model: AdaptedModel, paths: Sequence[str | Path], progress: Callable[[int, int], None] | None = None
 ) -> Pool:
-    """The pool in files, folders (with subfolders) and zips.
-
-    Left out: files that cannot be read, scans of another modality than the model's, exact copies, and scans
-    that the model was adapted on (which only the installation that adapted it can tell).
+    """The pool in files, folders (with subfolders) and zips; see `pool_of` for what is left out.
 
     Args:
         model: whose learner embeds the scans.
         paths: what to read.
         progress: called with the number of files done and in all.
     """
+    return pool_of(model, iter_scans(paths, progress))
+
+
+def pool_of(
+    model: AdaptedModel,
+    scans: Iterable[tuple[str, Scan | ScanRefused]],
+    patients_by_name: Mapping[str, str] | None = None,
+) -> Pool:
+    """The pool of scans, whoever reads them from where.
+
+    Left out: files that cannot be read, scans of another modality than the model's, exact copies, and scans
+    that the model was adapted on (which only the installation that adapted it can tell).
+
+    Args:
+        model: whose learner embeds the scans.
+        scans: what to call each, and the scan or why it could not be read; a few are held at a time.
+        patients_by_name: patients that are known from elsewhere than the scans' own headers.
+    """
+    told = patients_by_name or {}
     learner, record = model.classifier.learner, model.record
     waiting: list[Scan] = []
     features: list[torch.Tensor] = []
@@ -148,7 +164,7 @@ def read_pool(
     labelled: set[str] = set()
     seen: dict[str, str] = {}
     known = 0
-    for name, outcome in iter_scans(paths, progress):
+    for name, outcome in scans:
         if isinstance(outcome, ScanRefused):
             refused.append(ScanRefused(name, outcome.reason, outcome.fix))
             continue
@@ -161,7 +177,7 @@ def read_pool(
                 ScanRefused(name, f"It is an exact copy of {first}.", "It counts once; remove it.")
             )
             continue
-        patient = outcome.patient or scan_key(outcome)
+        patient = told.get(name) or outcome.patient or scan_key(outcome)
         if scan_key(outcome) in record.support_scans:
             known += 1
             continue

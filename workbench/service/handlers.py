@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from workbench.service import job_adapt, job_compare, job_demo, job_import, job_read
+from workbench.service import (
+    evaluating,
+    exporting,
+    job_adapt,
+    job_compare,
+    job_demo,
+    job_import,
+    job_read,
+    suggesting,
+)
 from workbench.service.engine import Engine
 from workbench.store.loop import Handler
 
@@ -23,4 +32,7 @@ def handlers(engine: Engine) -> Mapping[str, Handler]:
         "evidence": partial(job_read.explain, engine),
         "demo": partial(job_demo.run, engine),
         "compare": partial(job_compare.run, engine),
+        "evaluate": partial(evaluating.evaluate, engine),
+        "export": partial(exporting.export, engine),
+        "suggest": partial(suggesting.run, engine),
     }

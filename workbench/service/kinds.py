@@ -496,3 +496,69 @@ class SlicePixels:
     slices: int
     spacing: tuple[float, float] | None
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came of reading a locked cohort.
+
+    Attributes:
+        version: number of the version that read it.
+        cohort: SHA-256 of the list of scans and their classes, as it was locked before the first reading.
+        looked: how often these scans have been evaluated on, this time included; a figure that was chosen
+            among several looks is no longer held out, and `said` says so.
+        patients, scans, left_out: counted, read, and not read.
+        classes: names, in the model's order.
+        confusion: patients of the row's true class read as the column's.
+        accuracy, sensitivities: None where there are too few patients to say.
+        figures: names and values with intervals and n, in words.
+        said: what the reader must know before the figures.
+        artefacts: the report as page (inline), PDF, CSV and JSON.
+    """
+
+    job: JobInfo
+    version: int
+    cohort: str
+    looked: int
+    patients: int
+    scans: int
+    left_out: int
+    classes: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    accuracy: Share95 | None
+    sensitivities: tuple[Share95 | None, ...]
+    figures: tuple[tuple[str, str], ...]
+    said: str
+    artefacts: tuple[ArtefactInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """A scan to label next.
+
+    Attributes:
+        number: of the scan.
+        reason: why, in words.
+        label: class the model reads it as now, with `probability`.
+    """
+
+    scan_id: str
+    number: int
+    reason: str
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestedScans:
+    """Scans to label, most wanted first.
+
+    Attributes:
+        scans: those still unlabelled.
+        outlook: what more labels are likely to bring, in words; empty where nothing was suggested yet.
+        strategy: that chose.
+    """
+
+    scans: tuple[Suggested, ...] = ()
+    outlook: str = ""
+    strategy: str = ""
