@@ -12,6 +12,7 @@ import logging
 import re
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,69 @@ def test_no_identifier_is_written_by_the_page(tmp_path: Path, written: Path) -> 
     assert named, "names are there for whoever asks for them"
     assert not names_only(named)
     sessions.close()
+
+
+def test_no_identifier_is_kept_in_the_data_directory(
+    tmp_path: Path, written: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from tests.service.conftest import person
+    from workbench.service import adapting, conditions, imports, labels, reading, trays
+    from workbench.service.engine import Engine
+    from workbench.service.handlers import handlers
+    from workbench.service.kinds import Draft
+    from workbench.store import audit, jobs, loop
+    from workbench.store.database import Store
+
+    caplog.set_level(logging.DEBUG)
+    planter = Planter()
+    support = planted_scans(tmp_path / planter.name(), planter, seed=5)
+    fresh = planted_scans(tmp_path / planter.name(), planter, seed=6, patients=2)
+    engine = Engine(weights_file(tmp_path / "tiny.safetensors"))
+    store = Store.open(written / "data")
+    ada = person(store, "ada")
+    condition = conditions.create(store, ada, Draft("Weather", ("calm", "storm")))
+
+    def run() -> None:
+        while (claim := jobs.claim(store, "test", threading.Event())) is not None:
+            loop.do(store, handlers(engine), claim)
+
+    def uploaded(folder: Path, role: str) -> str:
+        job_id = imports.begin(store, ada, condition.id, role)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                imports.take(store, ada, job_id, path.relative_to(folder).as_posix(), path)
+        told = imports.look(store, ada, job_id)
+        assert told
+        assert not needles(" ".join(told).encode())
+        imports.commit(store, ada, job_id)
+        run()
+        return job_id
+
+    first = uploaded(support, "support")
+    assert labels.accept_hints(store, ada, condition.id) >= 8
+    adapting.start(store, ada, condition.id)
+    run()
+    second = uploaded(fresh, "case")
+    cases = reading.cases(store, ada, condition.id)
+    read = [case for case in cases if case.reading is not None]
+    assert read
+    reading.give_verdict(store, ada, read[0].scan.id, "agree")
+    reading.ask_evidence(store, ada, read[0].scan.id)
+    run()
+    scan = trays.scans(store, ada, condition.id)[0]
+    assert not needles(trays.preview(store, ada, scan.id) + trays.slice_pixels(store, ada, scan.id).data)
+    batches = imports.batches(store, ada, condition.id)
+    assert all(batch.refused for batch in batches)
+    assert needles(repr(batches).encode()), "whoever uploaded the files is told what they are called"
+    assert not names_only(needles(repr((batches, cases)).encode()))
+    # The names of what was left out lie in one file for each import, until they are dismissed.
+    named = {name: found for name, found in needles_below(written).items() if found}
+    assert set(named) <= {f"data/spool/{job_id}/names.json" for job_id in (first, second)}
+    assert not any(names_only(found) for found in named.values())
+    for job_id in (first, second):
+        imports.dismiss(store, ada, job_id)
+    assert not needles("\n".join(audit.export(store)).encode())
+    store.close()
+    assert needles_below(written) == {}
+    for record in caplog.records:
+        assert not needles(record.getMessage().encode())

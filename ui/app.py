@@ -79,7 +79,7 @@ def build(store: Store, serving: Serving, database: str = "") -> Site:
         lifespan=lifespan,
     )
     api.install(app, store, serving, workers)
-    app.include_router(files.router(), prefix="/files")
+    app.include_router(files.routes)
     app.include_router(login.router(store, serving))
     if serving.provider is not None:
         from ui import oidc

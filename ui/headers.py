@@ -14,10 +14,10 @@ _FORM = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-# A report is shown inside the page and runs nothing.
+# Files are taken away, not shown; if a browser shows one all the same, it runs nothing.
 _FILE = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _COMMON = (
     (b"x-content-type-options", b"nosniff"),
@@ -36,12 +36,12 @@ FORMS = ("/login", "/logout", "/account", "/oidc/")
 
 def headers_for(path: str, secure: bool) -> tuple[tuple[bytes, bytes], ...]:
     """What every answer to a path carries, an error too."""
-    policy, frame = _PAGE, b"DENY"
+    policy = _PAGE
     if path.startswith("/files/"):
-        policy, frame = _FILE, b"SAMEORIGIN"
+        policy = _FILE
     elif path.startswith((*FORMS, "/api/", "/health")):
         policy = _FORM
-    own = ((b"content-security-policy", policy.encode()), (b"x-frame-options", frame))
+    own = ((b"content-security-policy", policy.encode()), (b"x-frame-options", b"DENY"))
     return (*own, *_COMMON, *((_HSTS,) if secure else ()))
 
 

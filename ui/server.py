@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ui import forms
 from ui.headers import FORMS, headers_for, with_headers
 from ui.limits import Meter
 from ui.pagekeys import PageKeys
@@ -82,14 +83,18 @@ class Gate:
         path, method = str(scope["path"]), str(scope["method"])
         secure = self._serving.secure
         refusal = self._misdirected(path, method, headers)
-        actor, extra = None, ()
+        actor, by_token, extra = None, False, ()
         if refusal is None:
             actor, by_token = await self._who(path, headers)
+            if actor is None and path == "/" and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+                await forms.onwards()(scope, receive, with_headers(send, "/login", secure))
+                return
             if actor is None and path == "/" and method in _SAFE and not self._serving.login:
                 actor, extra = await self._welcome()
             refusal = self._unwanted(path, method, headers, actor, by_token)
         if refusal is not None and refusal.status == 401 and path == "/":
-            await _answer(send, 303, b"", (*headers_for(path, secure), (b"location", b"/login")))
+            to_login = ((b"location", b"/login"), (b"cache-control", b"no-store"))
+            await _answer(send, 303, b"", (*headers_for(path, secure), *to_login))
             return
         if refusal is not None:
             await _refuse(send, path, refusal, secure)
@@ -102,7 +107,7 @@ class Gate:
         if not known:
             await _refuse(send, path, _Refusal(404, "There is nothing here."), secure)
             return
-        scope.setdefault("state", {})["actor"] = actor
+        scope.setdefault("state", {}).update(actor=actor, by_token=by_token)
         await self._pass(scope, receive_more, with_headers(send, path, secure, extra), meter)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, meter: Meter) -> None:

@@ -19,7 +19,10 @@ from workbench.cli_deidentify import deidentify
 from workbench.cli_output import Format, bar, check_place, listed
 from workbench.cli_replay import replay
 from workbench.cli_results import results
+from workbench.cli_retention import app as retention
 from workbench.cli_scans import NoPreambleOption, RemedyOption, VolumeOption, read_options
+from workbench.cli_store import audit, backup, restore
+from workbench.cli_store import store as stored
 from workbench.cli_suggest import suggest, train_query_policy
 from workbench.cli_ui import ui
 from workbench.cli_users import tokens, users
@@ -734,7 +737,12 @@ app.command()(ui)
 app.command()(results)
 app.command()(suggest)
 app.command()(train_query_policy)
+app.command()(backup)
+app.command()(restore)
+app.add_typer(audit, name="audit")
+app.add_typer(stored, name="store")
 app.add_typer(users, name="users")
+app.add_typer(retention, name="retention")
 app.add_typer(tokens, name="tokens")
 
 

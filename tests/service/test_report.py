@@ -49,7 +49,7 @@ def test_a_report_says_everything_in_both_forms(
     spoken = [
         f"{result.accuracy.n})",
         "Leave one patient out",
-        "Cost of a miss",
+        "A miss weighs",
         "10 %",
         result.method,
         *result.statements,

@@ -32,10 +32,10 @@ def test_a_row_holds_the_reading_and_what_people_said(
     reading.give_verdict(store, ada, first.scan.id, "disagree")
     table = rows(readings_csv(store, ada, condition.id))
     plain = json.loads(readings_json(store, ada, condition.id))
-    assert [row["case"] for row in table] == [str(one["case"]) for one in plain["readings"]]
+    assert [row["case"] for row in table] == [str(one["case"]) for one in plain["cases"]]
     assert len(table) == 4
     assert first.reading is not None
-    row, value = table[0], plain["readings"][0]
+    row, value = table[0], plain["cases"][0]
     assert row["label"] == value["label"] == first.reading.label
     assert float(row[f"p({CLASSES[0]})"]) == pytest.approx(first.reading.probabilities[0], abs=1e-6)
     assert row["own_readings"] == f"Ada: {CLASSES[1]}"

@@ -7,8 +7,19 @@ from pathlib import Path
 import pytest
 
 from tests.service.conftest import CLASSES, Run, class_files, done, lesions, upload
+from workbench import demo
 from workbench.errors import SupportError
-from workbench.service import adapting, conditions, imports, labels, reading, trays, versions, work
+from workbench.service import (
+    adapting,
+    conditions,
+    imports,
+    job_adapt,
+    labels,
+    reading,
+    trays,
+    versions,
+    work,
+)
 from workbench.service.kinds import Actor, ConditionInfo, Draft, Light
 from workbench.store import audit
 from workbench.store.database import Store
@@ -180,3 +191,74 @@ def test_a_condition_that_cannot_be_adapted_says_so_and_the_job_fails_at_once(
     found = work.job(store, ada, job.id)
     assert found.state == "failed"
     assert "Label" in found.error
+
+
+def test_a_new_class_begins_with_the_labelled_scans_of_the_others(
+    store: Store, ada: Actor, phantoms: Path, run_jobs: Run
+) -> None:
+    parent = labelled(store, ada, phantoms, run_jobs)
+    child = conditions.extend(store, ada, parent.id, Draft("Three", (*CLASSES, "lobed")))
+    assert child.status == "label"
+    assert "lobed" in child.missing
+    assert [(one.scans, one.patients) for one in child.classes] == [(5, 5), (5, 5), (0, 0)]
+    with pytest.raises(SupportError, match="class"):
+        conditions.extend(store, ada, parent.id, Draft("Other", ("a", "b")))
+
+
+def test_real_knees_go_the_same_way(store: Store, ada: Actor, shared: Path, run_jobs: Run) -> None:
+    place = shared / "data" / "knee_osteoporosis"
+    if not place.is_dir():
+        pytest.skip("the set of knees is not among the shared data")
+    condition = conditions.create(store, ada, Draft("Osteoporosis", ("osteoporosis", "normal")))
+    files = [
+        (f"{name}/{path.name}", path)
+        for name in ("osteoporosis", "normal")
+        for path in sorted((place / name).iterdir())[:6]
+    ]
+    upload(store, ada, condition.id, [one for k, one in enumerate(files) if k % 6 < 5])
+    run_jobs()
+    labels.accept_hints(store, ada, condition.id)
+    adapting.start(store, ada, condition.id)
+    upload(store, ada, condition.id, files[5::6], role="case")
+    run_jobs()
+    cases = reading.cases(store, ada, condition.id)
+    assert len(cases) == 2
+    assert all(case.reading is not None and case.reading.near for case in cases)
+    (version,) = versions.all(store, ada, condition.id)
+    assert version.result.shots == (5, 5)
+    # No tag or chunk of a PNG tells more than its pixels: the summary says what there was.
+    assert imports.batches(store, ada, condition.id)[0].deidentified
+
+
+def test_the_demonstration_is_ready_to_adapt_and_knows_its_truth(
+    store: Store, ada: Actor, run_jobs: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "_find", lambda card, data: None)
+    monkeypatch.setattr(demo, "_download", lambda card: None)
+    monkeypatch.setattr(demo, "SHOTS", 4)
+    monkeypatch.setattr(demo, "CASES", 2)
+    condition, job_id = conditions.start_demo(store, ada)
+    run_jobs()
+    assert work.job(store, ada, job_id).state == "done"
+    ready = conditions.get(store, ada, condition.id)
+    assert (ready.demo, ready.status, ready.scans, ready.cases) == (True, "ready", 8, 4)
+    assert "phantoms" in ready.draft.title
+    adapting.start(store, ada, condition.id)
+    run_jobs()
+    cases = reading.cases(store, ada, condition.id)
+    assert all(case.reading is not None for case in cases)
+    assert {case.scan.hint for case in cases} == set(ready.draft.classes)
+    assert not (store.data_dir / "spool" / job_id).exists()
+
+
+def test_cases_that_came_while_adapting_are_read_after_it(
+    store: Store, ada: Actor, phantoms: Path, run_jobs: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    condition = labelled(store, ada, phantoms, run_jobs)
+    upload(store, ada, condition.id, class_files(phantoms, 1, first=5), role="case")
+    run_jobs()
+    # As if none had been there when the adaptation looked.
+    monkeypatch.setattr(job_adapt, "unread", lambda session, condition_id, version_id: [])
+    adapting.start(store, ada, condition.id)
+    run_jobs()
+    assert all(case.reading is not None for case in reading.cases(store, ada, condition.id))

@@ -26,8 +26,8 @@ from workbench.store.schema import Base, Condition, Label, Setting, User
 
 
 def test_the_migrations_make_exactly_the_tables(store: Store) -> None:
-    with store.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+    with store.read() as session:
+        context = MigrationContext.configure(session.connection(), opts={"compare_server_default": True})
         assert compare_metadata(context, Base.metadata) == []
         assert context.get_current_revision() == migrate.HEAD
 
@@ -91,7 +91,7 @@ def test_two_edits_of_one_revision_cannot_both_succeed(store: Store) -> None:
     with store.session() as session:
         row = session.get_one(Condition, "c" * 32)
         assert row.revision == 1
-        other = update(Condition.__table__).values(revision=2)  # type: ignore[arg-type]
+        other = update(Condition.__table__).values(revision=2)
         session.execute(other)
         row.title = "Other"
         with pytest.raises(StaleDataError):
@@ -186,7 +186,9 @@ def test_a_wrong_address_is_told_without_its_password(tmp_path: Path, url: str, 
     assert "secret" not in str(raised.value)
 
 
-def test_a_server_elsewhere_must_encrypt_and_be_who_it_says(postgres_server: PostgresServer) -> None:
+def test_a_server_elsewhere_must_encrypt_and_be_who_it_says(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
     from workbench.store.address import _encryption
 
     checked = _encryption("", None, local=False)
@@ -196,7 +198,7 @@ def test_a_server_elsewhere_must_encrypt_and_be_who_it_says(postgres_server: Pos
     # The tests' own server offers no encryption, so asking for it must fail rather than go on without.
     url = postgres_server.url("postgres") + "?sslmode=require"
     with pytest.raises(StoreError, match="cannot be opened"):
-        Store.prepared(Path(), url, migrate.HEAD)
+        Store.open(tmp_path / "data", url)
 
 
 def test_a_spool_belongs_to_a_job(sqlite_store: Store) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import uvicorn
+from argon2 import PasswordHasher
 from PIL import Image
 
 from ui.former.app import build as build_former
@@ -21,13 +22,23 @@ from workbench.backbones import BackboneSpec
 from workbench.imaging.phantom import write_phantoms
 from workbench.imaging.recipe import Recipe
 from workbench.learners.files import create, describe, save_learner
+from workbench.service import accounts
+from workbench.service.accounts import passwords
+from workbench.service.kinds import Role
 
-from .serve import running, served
+from .people import PASSWORD, Person, signed_in
+from .serve import Served, running, served
 
 
 @pytest.fixture(autouse=True)
 def _private_patient_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBENCH_KEY_FILE", str(tmp_path_factory.getbasetemp() / "patient.key"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> None:
+    """Argon2id as ever, with less of it: the tests sign in hundreds of times."""
+    passwords._HASHER = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +98,31 @@ def address(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     os.environ.setdefault("WORKBENCH_KEY_FILE", str(tmp_path_factory.getbasetemp() / "patient.key"))
     with served(tmp_path_factory.mktemp("site") / "data", Serving(weights=weights, workers=1)) as site:
         yield site.address
+
+
+@pytest.fixture(scope="session")
+def department(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A page that three people sign in to: ada is an administrator, ben an editor, cy a reader."""
+    os.environ.setdefault("WORKBENCH_KEY_FILE", str(tmp_path_factory.getbasetemp() / "patient.key"))
+    serving = Serving(weights=weights, workers=1, login=True)
+    with served(tmp_path_factory.mktemp("department") / "data", serving) as site:
+        for name, role in (("ada", Role.ADMIN), ("ben", Role.EDITOR), ("cy", Role.READER)):
+            accounts.create_user(site.store, accounts.CONSOLE, name, role, PASSWORD)
+        yield site
+
+
+@pytest.fixture
+def ada(department: Served) -> Iterator[Person]:
+    """An administrator."""
+    with signed_in(department.address, "ada") as person:
+        yield person
+
+
+@pytest.fixture
+def ben(department: Served) -> Iterator[Person]:
+    """An editor."""
+    with signed_in(department.address, "ben") as person:
+        yield person
 
 
 @pytest.fixture(scope="session")

@@ -43,15 +43,7 @@ def install(app: FastAPI, store: Store, serving: Serving, workers: Workers) -> N
 
 
 def _parts() -> tuple[APIRouter, ...]:
-    from ui.api import cases, conditions, imports, jobs, models, people, scans
+    from ui.api import archives, cases, conditions, imports, jobs, models, people, results, scans
 
-    return (
-        conditions.routes,
-        imports.routes,
-        scans.routes,
-        models.routes,
-        cases.routes,
-        jobs.routes,
-        people.routes,
-        site.routes,
-    )
+    parts = (conditions, imports, archives, scans, models, cases, results, jobs, people, site)
+    return tuple(part.routes for part in parts)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import Field
 
 from ui.api.base import Body, Data, Id, Who
+from workbench.errors import NotAllowed
 from workbench.service import accounts
 from workbench.service.accounts import TokenInfo
 from workbench.service.kinds import Role, UserInfo
@@ -91,8 +92,10 @@ def list_tokens(store: Data, actor: Who) -> tuple[TokenInfo, ...]:
 
 
 @routes.post("/tokens", status_code=201, summary="Make a token")
-def issue_token(store: Data, actor: Who, body: TokenIn) -> NewToken:
-    """A token with your rights. Its value is shown this once."""
+def issue_token(request: Request, store: Data, actor: Who, body: TokenIn) -> NewToken:
+    """A token with your rights. Its value is shown this once. A token makes no further ones."""
+    if request.state.by_token:
+        raise NotAllowed("A token cannot make another. Sign in, or use `workbench tokens issue`.")
     return NewToken(accounts.issue_token(store, actor, body.name, body.days))
 
 

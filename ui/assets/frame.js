@@ -44,6 +44,7 @@
   document.addEventListener('click', (event) => {
     if (!event.target.closest) return;
     const found = event.target.closest('[data-local]');
+    if (event.target.closest('.wb-step')) window.scrollTo(0, 0);
     if (found && found.dataset.local === 'theme') flip();
     if (found && found.dataset.local === 'keys') keys();
     const menu = document.getElementById('wb-menu');
@@ -88,7 +89,7 @@
     const shown = cost >= 1 ? Math.round(cost * 10) / 10 : `1/${Math.round(1 / cost)}`;
     const says = document.getElementById(range.dataset.says);
     if (!says) return;
-    says.querySelector('[data-cost]').textContent = String(shown);
+    says.querySelector('[data-cost]').textContent = `${shown} false alarm${shown === 1 ? '' : 's'}`;
     says.querySelector('[data-from]').textContent = `${Math.round(100 / (1 + cost))} %`;
   };
 
@@ -120,11 +121,21 @@
   // Gradio may run this before or after the document is parsed.
   const whenParsed = (start) => { if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', start); else start(); };
   window.workbench.whenParsed = whenParsed;
+  // What went well need not be closed; a warning stays until it is.
+  let leaving = 0;
+  const fade = () => {
+    const shown = document.querySelector('#wb-said .wb-toast.wb-shown:is(.wb-ok, .wb-info)');
+    if (!shown) return;
+    clearTimeout(leaving);
+    leaving = setTimeout(() => shown.classList.remove('wb-shown'), 6000);
+  };
+  document.addEventListener('click', (event) => { const box = event.target.closest && event.target.closest('#wb-said .wb-toast'); if (box && event.target.closest('button')) box.classList.remove('wb-shown'); });
   whenParsed(() => {
     paint();
     // Gradio sets the theme of the system once it has started; the choice made here wins.
     new MutationObserver(paint).observe(document.body, { attributes: true, attributeFilter: ['class'] });
     new MutationObserver(keep).observe(document.body, { subtree: true, childList: true, attributes: true, attributeOldValue: true, attributeFilter: ['open', 'data-form', 'data-chosen'] });
+    new MutationObserver(fade).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ['role'] });
     document.documentElement.lang = 'en';
   });
 })();

@@ -213,6 +213,7 @@ def _cost(draft: Draft) -> str:
     step = max(-_COST_STEPS, min(_COST_STEPS, round(math.log2(draft.miss_cost) * 2) / 2))
     cost = draft.miss_cost
     shown = f"{cost:g}" if cost >= 1 else f"1/{round(1 / cost)}"
+    alarms = f"{shown} false alarm{'' if shown == '1' else 's'}"
     finding = esc(draft.classes[0] or "the finding")
     return (
         '<section class="wb-card"><h3 id="wb-cost-title">A miss against a false alarm</h3>'
@@ -222,7 +223,7 @@ def _cost(draft: Draft) -> str:
         '<div class="wb-ends" aria-hidden="true"><span>false alarms are worse</span><span>misses are worse'
         "</span></div>"
         f'<p id="wb-cost-said" class="wb-cost">Missing one patient with <b>{finding}</b> weighs as much as '
-        f"<b data-cost>{shown}</b> false alarms, so it is the better call from a probability of "
+        f"<b data-cost>{alarms}</b>, so it is the better call from a probability of "
         f"<b data-from>{100 / (1 + cost):.0f} %</b> on.</p></section>"
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ui.render.markup import button, esc, heading, icon, notice, plural, progress, swatch, symbol
 from ui.render.scans import card_findings, patient_of, size_of
-from workbench.service.kinds import Agreement, ConditionInfo, JobInfo, Level, Light, ScanInfo
+from workbench.service.kinds import Agreement, ConditionInfo, JobInfo, Level, Light, ScanInfo, SuggestedScans
 
 FILTERS = ("all", "todo", "unsure", "disputed", "doubtful")
 _NAMES = {
@@ -63,14 +63,16 @@ def keys(condition: ConditionInfo, scans: Sequence[ScanInfo], shown: str) -> str
 
 def listed(scans: Sequence[ScanInfo], shown: str) -> list[ScanInfo]:
     """The scans that a filter of `FILTERS` lists."""
-    tests = {
-        "todo": lambda scan: not _has(scan),
-        "unsure": lambda scan: scan.unsure,
-        "disputed": lambda scan: scan.disputed,
-        "doubtful": lambda scan: bool(scan.doubt or scan.twin),
-    }
-    test = tests.get(shown)
-    return [scan for scan in scans if test is None or test(scan)]
+    match shown:
+        case "todo":
+            return [scan for scan in scans if not _has(scan)]
+        case "unsure":
+            return [scan for scan in scans if scan.unsure]
+        case "disputed":
+            return [scan for scan in scans if scan.disputed]
+        case "doubtful":
+            return [scan for scan in scans if scan.doubt or scan.twin]
+    return list(scans)
 
 
 def tray(condition: ConditionInfo, scans: Sequence[ScanInfo], shown: str, undone: str) -> str:
@@ -116,7 +118,7 @@ def side(
     condition: ConditionInfo,
     scans: Sequence[ScanInfo],
     agreement: Agreement | None,
-    suggested: Sequence[tuple[str, str]],
+    suggested: SuggestedScans,
     job: JobInfo | None,
     hints: str,
 ) -> str:
@@ -126,7 +128,7 @@ def side(
         condition: whose.
         scans: all of its scans.
         agreement: None where one reader has labelled only.
-        suggested: scan identifiers with why they would help most.
+        suggested: unlabelled scans that would help most.
         job: that looks for suggestions now, or None.
         hints: HTML that offers the folders' labels, or empty.
     """
@@ -195,7 +197,7 @@ def _balance(condition: ConditionInfo) -> str:
     )
     return (
         '<section class="wb-card"><h3>Labelled patients <small>that count</small></h3>'
-        f'<ul class="wb-balance">{rows}</ul><p class="wb-aside">{esc(condition.missing or condition.said)}'
+        f'<ul class="wb-balance">{rows}</ul><p class="wb-aside">{esc(condition.missing)}'
         "</p></section>"
     )
 
@@ -235,25 +237,23 @@ def _dispute(scan: ScanInfo, condition: ConditionInfo) -> str:
 def _next(
     condition: ConditionInfo,
     scans: Sequence[ScanInfo],
-    suggested: Sequence[tuple[str, str]],
+    suggested: SuggestedScans,
     job: JobInfo | None,
 ) -> str:
     if not condition.version:
         return ""
-    by_id = {scan.id: scan for scan in scans}
     rows = "".join(
-        f'<li><button type="button" class="wb-thumb" data-jump="{scan}"><img src="/files/preview/{scan}" '
-        'alt="" '
-        f'width="44" height="44"><span><b>Scan {by_id[scan].number}</b><small>{esc(why)}</small></span>'
-        "</button></li>"
-        for scan, why in suggested
-        if scan in by_id
+        f'<li><button type="button" class="wb-thumb" data-jump="{one.scan_id}">'
+        f'<img src="/files/preview/{one.scan_id}" alt="" width="44" height="44">'
+        f"<span><b>Scan {one.number}</b><small>{esc(one.reason)}</small></span></button></li>"
+        for one in suggested.scans
     )
+    outlook = f'<p class="wb-aside">{esc(suggested.outlook)}</p>' if suggested.outlook else ""
     left = any(not _has(scan) for scan in scans)
     if job is not None:
         body = progress(job)
     elif rows:
-        body = f'<ul class="wb-disputes">{rows}</ul>{button("Look again", "suggest")}'
+        body = f'<ul class="wb-disputes">{rows}</ul>{outlook}{button("Look again", "suggest")}'
     elif left:
         body = button(f"{symbol('star')}Which one would help most?", "suggest")
     else:

@@ -19,6 +19,7 @@ from ui.render.markup import (
     symbol,
     worst_first,
 )
+from ui.state import Staged
 from workbench.imaging.options import Remedy
 from workbench.imaging.scan import Severity
 from workbench.service.kinds import Batch, ConditionInfo, JobInfo, Level, Light, ScanInfo
@@ -31,6 +32,8 @@ _REMEDIES = {
 }
 _SIGNS = {Light.OK: "ok", Light.WARNING: "warning", Light.ERROR: "refused"}
 _SHOWN_DIGITS = 6
+_BRINGS = ("import", "demo", "retrieve")
+"""Jobs that bring scans."""
 _FINE = "Fine."
 
 
@@ -76,9 +79,18 @@ def drop_zone(
     )
 
 
-def staged(job_id: str, lines: Sequence[str]) -> str:
+def staged(waiting: Staged) -> str:
     """Nothing is stored yet: what becomes of identifiers, how to read, and the consent."""
-    told = "".join(f"<li>{esc(line)}</li>" for line in lines)
+    told = "".join(f"<li>{esc(line)}</li>" for line in waiting.lines)
+    job_id = waiting.job_id
+    named = " and ".join(f"<b>{esc(name)}</b>" for name in waiting.folders)
+    adopt = (
+        '<label class="wb-tick wb-adopt"><input type="checkbox" name="adopt" value="yes" checked><span>'
+        f"Name the classes after the folders: {named}. Their scans then come with these labels."
+        "</span></label>"
+        if named
+        else ""
+    )
     boxes = "".join(
         f'<label class="wb-tick"><input type="checkbox" name="remedy" value="{remedy.value}">{esc(said)}'
         "</label>"
@@ -91,7 +103,7 @@ def staged(job_id: str, lines: Sequence[str]) -> str:
         "them.</p></div>"
         f'<div class="wb-line">{button("Drop them again", "abandon", job_id)}'
         '<button class="wb-button wb-main" data-focus>Store these scans</button></div></div>'
-        f'<ul class="wb-deidentified">{told}</ul>'
+        f'<ul class="wb-deidentified">{told}</ul>{adopt}'
         '<details class="wb-fold" id="wb-options"><summary>Reading options'
         "<small>a part only, irregular series, several volumes</small></summary>"
         '<div class="wb-options"><div class="wb-field"><label for="wb-slices">Slices, first:last</label>'
@@ -116,7 +128,7 @@ def body(
     light: str,
 ) -> str:
     """Progress, what the last import brought, folder labels to accept, every scan with its findings."""
-    running = "".join(f'<div class="wb-card">{progress(job)}</div>' for job in jobs if job.kind == "import")
+    running = "".join(f'<div class="wb-card">{progress(job)}</div>' for job in jobs if job.kind in _BRINGS)
     brought = "".join(_batch(batch, scans) for batch in batches[:1] if batch.job.over)
     before = "".join(_batch(batch, scans) for batch in batches[1:] if batch.job.over)
     if before:
@@ -129,7 +141,7 @@ def body(
 
 
 def hints(condition: ConditionInfo, scans: Sequence[ScanInfo]) -> str:
-    """The folders' names as labels, or as names of the classes while nothing is labelled."""
+    """The folders' names as labels, to be accepted at once; nothing where there are none."""
     open_to = [
         scan for scan in scans if scan.hint and scan.label is None and not scan.unsure and not scan.readers
     ]
@@ -139,17 +151,8 @@ def hints(condition: ConditionInfo, scans: Sequence[ScanInfo]) -> str:
     counts = Counter(scan.hint for scan in open_to)
     told = ", ".join(f"<b>{esc(name)}</b> ({count})" for name, count in counts.most_common(8))
     known = sum(count for name, count in counts.items() if name in names)
-    if known:
-        press = button(f"Accept {plural(known, 'folder label')}", "hints", kind="main")
-        said = f"The folders say what the scans are: {told}."
-    elif 2 <= len(counts) <= 8 and not any(one.scans for one in condition.classes):
-        press = button("Use the folders as classes and labels", "adopt", kind="main")
-        said = (
-            f"The folders are called {told}; the "
-            f"classes {' and '.join(f'<b>{esc(one.name)}</b>' for one in condition.classes)}."
-        )
-    else:
-        return notice("info", "The folders are called otherwise than the classes, so they label nothing.")
+    press = button(f"Accept {plural(known, 'folder label')}", "hints", kind="main")
+    said = f"The folders say what the scans are: {told}."
     return f'<div class="wb-offer">{symbol("folder")}<p>{said}</p>{press}</div>'
 
 

@@ -99,7 +99,7 @@ def _row(one: ConditionInfo, job: JobInfo | None, last: bool) -> str:
     state = (
         progress(job, cancel=False)
         if job is not None
-        else f'<span class="wb-tag wb-{tone}">{esc(title)}</span><small>{esc(one.said)}</small>'
+        else f'<span class="wb-tag wb-{tone}">{esc(title)}</span>{_said(one, title)}'
     )
     cases = plural(one.cases, "case") if one.cases else "–"
     unread = f"<small>{one.unread} unread</small>" if one.unread else ""
@@ -108,24 +108,23 @@ def _row(one: ConditionInfo, job: JobInfo | None, last: bool) -> str:
     shared = f"<small>shared with {esc(_with(one))}</small>" if one.shared else ""
     where = _NEXT.get(one.status, "read")
     label = "Resume" if last else "Open"
-    mine = one.level is Level.OWN
-    away = (
-        button(
-            "Restore" if one.archived else "Archive", "restore" if one.archived else "archive", one.id, "bare"
-        )
-        if mine
-        else ""
-    )
+    back = button("Restore", "restore", one.id, "bare") if one.archived and one.level is Level.OWN else ""
     here = " wb-last" if last else ""
     return (
         f'<tr class="wb-condition-row{here}"><th scope="row"><button type="button" class="wb-open-row" '
         f'data-action="open" data-value="{one.id}:{where}">{esc(draft.title)}</button>{tags}'
         f"<small>{esc(about)}</small></th><td>{state}</td><td>{shares(one.classes)}</td>"
         f'<td class="wb-number">{cases}{unread}{version}</td><td class="wb-wide">{owner}{shared}</td>'
-        f'<td class="wb-number">{esc(ago(one.edited))}</td><td class="wb-row-tools">{away}'
+        f'<td class="wb-number">{esc(ago(one.edited))}</td><td class="wb-row-tools">{back}'
         f"{button(label, 'open', one.id + ':' + ('' if last else where), 'quiet', f'{label} {draft.title}')}"
         "</td></tr>"
     )
+
+
+def _said(one: ConditionInfo, title: str) -> str:
+    """What the status line adds to its title."""
+    said = one.said.removeprefix(f"{title}.").strip()
+    return f"<small>{esc(said)}</small>" if said else ""
 
 
 def _with(one: ConditionInfo) -> str:

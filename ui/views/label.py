@@ -9,8 +9,8 @@ from ui.render import label as render
 from ui.render.scans import hints
 from ui.state import Action, At, Context
 from ui.views.base import Updates, View, Wiring, html, screen, text
-from workbench.service import labels, trays, work
-from workbench.service.kinds import Level
+from workbench.service import labels, suggesting, trays, work
+from workbench.service.kinds import Level, SuggestedScans
 
 
 class LabelView(View):
@@ -38,12 +38,15 @@ class LabelView(View):
         scans = trays.scans(store, at.actor, condition.id)
         several = condition.shared or condition.disputed or any(scan.readers > 1 for scan in scans)
         agreement = labels.agreement(store, at.actor, condition.id) if several else None
+        suggested = (
+            suggesting.suggested(store, at.actor, condition.id) if condition.version else SuggestedScans()
+        )
         return {
             self.head: render.head(condition, scans),
             self.keys: render.keys(condition, scans, desk.tray),
             self.tray: render.tray(condition, scans, desk.tray, desk.undone),
             self.side: render.side(
-                condition, scans, agreement, (), at.job("suggest"), hints(condition, scans)
+                condition, scans, agreement, suggested, at.job("suggest"), hints(condition, scans)
             ),
         }
 
@@ -74,5 +77,7 @@ class LabelView(View):
         elif action.name == "hints":
             count = labels.accept_hints(store, at.actor, condition.id)
             desk.say(f"{count} labelled as their folders say.")
+        elif action.name == "suggest":
+            suggesting.next_to_label(store, at.actor, condition.id)
         elif action.name == "cancel":
             work.cancel(store, at.actor, action.value)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from gradio.blocks import Block
 
 from ui.render import scans as render
-from ui.state import Action, At, Context
+from ui.state import Action, At, Context, Staged
 from ui.views.base import Updates, View, Wiring, html, screen
 from workbench.errors import SupportError
 from workbench.service import conditions, imports, labels, trays, work
 from workbench.service.kinds import ImportOptions, ScanInfo
+
+_WITHOUT = re.compile(r"(^|[\s_-])(no|non|not|without|normal|healthy|negative|control)", re.IGNORECASE)
+"""Names of classes that are rarely what somebody looks for: they come after the others."""
 
 
 class ScansView(View):
@@ -43,7 +47,7 @@ class ScansView(View):
         return {
             self.head: render.head(condition),
             self.drop: render.drop_zone(condition, "support", "Drop scans, folders or a zip here"),
-            self.staged: render.staged(*desk.staged) if desk.staged is not None else "",
+            self.staged: render.staged(desk.staged) if desk.staged is not None else "",
             self.body: render.body(condition, scans, batches, at.jobs, desk.lights),
         }
 
@@ -57,19 +61,24 @@ class ScansView(View):
         if action.name == "on":
             desk.go("label")
         elif action.name == "uploaded":
-            desk.staged = (action.value, imports.look(store, at.actor, action.value))
+            lines = imports.look(store, at.actor, action.value)
+            desk.staged = Staged(action.value, lines, self._folders(at, action.value))
         elif action.name == "abandon":
             desk.staged = None
             imports.abandon(store, at.actor, action.value)
             desk.say("Nothing was stored.", "info")
         elif action.name == "store":
-            imports.commit(store, at.actor, action.value, _options(action))
+            options = _options(action)
+            if action.ticked("adopt") and desk.staged is not None:
+                draft = replace(condition.draft, classes=desk.staged.folders, prevalence=None)
+                conditions.edit(store, at.actor, condition.id, draft, condition.revision)
+            imports.commit(store, at.actor, action.value, options)
             desk.staged = None
         elif action.name == "hints":
             count = labels.accept_hints(store, at.actor, condition.id)
-            self._labelled(at, count)
-        elif action.name == "adopt":
-            self._adopt(at)
+            desk.tray = "all"
+            desk.go("label")
+            desk.say(f"{count} labelled as their folders say. Look them over; a key changes one.")
         elif action.name == "light":
             desk.lights = action.value
         elif action.name == "remove":
@@ -78,20 +87,15 @@ class ScansView(View):
         elif action.name == "cancel":
             work.cancel(store, at.actor, action.value)
 
-    def _adopt(self, at: At) -> None:
-        """Name the classes after the folders, in their order, then label by them."""
-        store, condition = self._context.store, at.opened
-        names = tuple(
-            dict.fromkeys(scan.hint for scan in trays.scans(store, at.actor, condition.id) if scan.hint)
-        )
-        draft = replace(condition.draft, classes=names, prevalence=None)
-        conditions.edit(store, at.actor, condition.id, draft, condition.revision)
-        self._labelled(at, labels.accept_hints(store, at.actor, condition.id))
-
-    def _labelled(self, at: At, count: int) -> None:
-        at.desk.tray = "all"
-        at.desk.go("label")
-        at.desk.say(f"{count} labelled as their folders say. Look them over; a key changes one.")
+    def _folders(self, at: At, job_id: str) -> tuple[str, ...]:
+        """Folders after which the classes may be named, while no scan is labelled."""
+        condition = at.opened
+        if any(one.scans for one in condition.classes):
+            return ()
+        names = [name for name, _ in imports.class_folders(self._context.store, at.actor, job_id)]
+        if {name.casefold() for name in names} == {name.casefold() for name in condition.draft.classes}:
+            return ()
+        return tuple(sorted(names, key=lambda name: bool(_WITHOUT.search(name))))
 
 
 def _is_support(stored: tuple[str, ...], scans: tuple[ScanInfo, ...]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import matplotlib
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 from workbench.evaluation.statistics import Proportion
@@ -23,13 +25,12 @@ SIZE = (4.6, 3.6)
 """Inches."""
 _DOTS = 200
 _NOTHING = {"Date": None, "Creator": None, "Format": None, "Type": None}
-_STYLE = {"svg.hashsalt": "workbench", "svg.fonttype": "none", "font.size": 10}
 
 
 def svg(draw: Drawing) -> Markup:
     """A drawing as inline SVG: real text, no metadata, the same bytes for the same figures."""
     out = io.StringIO()
-    with matplotlib.rc_context(_STYLE):
+    with _style():
         _figure(draw).savefig(out, format="svg", metadata=_NOTHING, transparent=True)
     text = out.getvalue()
     return Markup(text[text.index("<svg") :])  # noqa: S704 - matplotlib escapes the class names
@@ -38,7 +39,7 @@ def svg(draw: Drawing) -> Markup:
 def png(draw: Drawing) -> bytes:
     """A drawing as PNG on white, 200 dots per inch."""
     out = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with _style():
         _figure(draw).savefig(out, format="png", dpi=_DOTS, metadata={"Software": None})
     return out.getvalue()
 
@@ -104,8 +105,13 @@ def curve(
     axes.axvline(now, color="grey", linewidth=0.8, linestyle="--")
     axes.annotate("now", (now, 0.02), xytext=(3, 0), textcoords="offset points", color="dimgrey")
     axes.set_ylim(0, 1.02)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("labelled patients per class")
     axes.set_ylabel("expected accuracy")
+
+
+def _style() -> AbstractContextManager[None]:
+    return matplotlib.rc_context({"svg.hashsalt": "workbench", "svg.fonttype": "none", "font.size": 10})
 
 
 def _figure(draw: Drawing) -> Figure:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from workbench.adaptation.model import AdaptedModel
 from workbench.adaptation.predict import beside_condition
+from workbench.data.folders import scan_key
 from workbench.errors import ScanRefused
 from workbench.imaging.dicomfile import quiet
 from workbench.imaging.scan import Scan
@@ -56,6 +57,7 @@ def write_results(
     folder: Path,
     saliency: Saliency | None = None,
     progress: Callable[[int, int], None] | None = None,
+    only: Container[str] | None = None,
 ) -> Iterator[Result]:
     """Read scans and write their results, one scan at a time.
 
@@ -69,11 +71,17 @@ def write_results(
         folder: private and empty.
         saliency: makes the maps of the overlays; without it none is made.
         progress: called with the number of files done and in all.
+        only: keyed hashes (`workbench.data.folders.scan_key`) of the scans that results are wanted for; None
+            for all of them.
     """
     number = 0
     for found in sourced_scans(paths, progress):
         if isinstance(found, ScanRefused):
             yield Result(found.source, None, refusal=found)
+            continue
+        if only is not None and scan_key(found.scan) not in only:
+            reason, fix = "It is no case of this condition.", "Read it as a case first."
+            yield Result(found.name, None, refusal=ScanRefused(found.name, reason, fix))
             continue
         scan = beside_condition(model.record, found.scan, found.name)
         if isinstance(scan, ScanRefused):

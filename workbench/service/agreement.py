@@ -8,7 +8,7 @@ percentiles of a bootstrap over patients, since scans of one patient are not ind
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -26,6 +26,7 @@ ENOUGH = 10
 _RESAMPLES = 2000
 _SEED = 20
 Ratings = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
 
 
 def agreement(session: Session, actor: Actor, condition: Condition) -> Agreement:
@@ -81,20 +82,19 @@ def kappa_of(by_scan: Sequence[tuple[str, Mapping[str, int]]], way: int) -> tupl
         return None, f"{len(shared)} scans labelled by two readers or more; kappa is given from {ENOUGH} on."
     patients = [patient for patient, _ in shared]
     if len(readers) == 2:
-        pairs = np.array([[labels[reader] for reader in readers] for _, labels in shared])
-
-        def figure(chosen: Ratings) -> float:
-            return cohen(pairs[chosen, 0], pairs[chosen, 1], way)
+        tables = np.zeros((len(shared), way, way), np.int64)
+        for row, (_, labels) in enumerate(shared):
+            tables[row, labels[readers[0]], labels[readers[1]]] = 1
+        value = float(cohen(tables.sum(axis=0)))
+        low, high = _interval(cohen, tables, patients)
     else:
         counts = np.array([np.bincount(list(labels.values()), minlength=way) for _, labels in shared])
-
-        def figure(chosen: Ratings) -> float:
-            return fleiss(counts[chosen])
-
-    value = figure(np.arange(len(shared)))
+        raters = int(counts[0].sum())
+        parts = _fleiss_parts(counts)
+        value = fleiss(counts)
+        low, high = _interval(lambda sums: _fleiss_of(sums, raters), parts, patients)
     if np.isnan(value):
         return None, "All readers gave every shared scan the same one class: kappa says nothing then."
-    low, high = _interval(figure, patients)
     found = Interval95(value, low, high, len(set(patients)))
     sentence = (
         f"{name} {value:.2f} ({low:.2f} to {high:.2f}, 95 % interval over {len(set(patients))} patients) on "
@@ -103,21 +103,39 @@ def kappa_of(by_scan: Sequence[tuple[str, Mapping[str, int]]], way: int) -> tupl
     return found, sentence
 
 
-def cohen(first: Ratings, second: Ratings, way: int) -> float:
-    """Cohen's kappa of two readers' classes ``(n,)``; NaN where chance alone agrees wholly."""
-    observed = float(np.mean(first == second))
-    shares = [np.bincount(one, minlength=way) / len(one) for one in (first, second)]
-    chance = float(shares[0] @ shares[1])
-    return (observed - chance) / (1 - chance) if chance < 1 else float("nan")
+def cohen(tables: Ratings) -> Values:
+    """Cohen's kappa of tables ``(..., way, way)``: scans that one reader called k and the other l.
+
+    NaN where chance alone agrees wholly.
+    """
+    total = tables.sum(axis=(-2, -1))
+    observed = np.trace(tables, axis1=-2, axis2=-1) / total
+    chance = (tables.sum(axis=-1) * tables.sum(axis=-2)).sum(axis=-1) / total**2
+    return _beyond(observed, chance)
 
 
 def fleiss(counts: Ratings) -> float:
     """Fleiss' kappa of ``(n, way)`` counts with equal row sums of two or more; NaN as for `cohen`."""
-    n, readers = len(counts), int(counts[0].sum())
-    shares = counts.sum(axis=0) / (n * readers)
-    agreeing = ((counts**2).sum(axis=1) - readers) / (readers * (readers - 1))
-    chance = float(shares @ shares)
-    return (float(agreeing.mean()) - chance) / (1 - chance) if chance < 1 else float("nan")
+    return float(_fleiss_of(_fleiss_parts(counts).sum(axis=0), int(counts[0].sum())))
+
+
+def _fleiss_parts(counts: Ratings) -> Ratings:
+    """What adds up over scans to kappa: one, pairs of readers that agree, and counts of each class."""
+    agreeing = (counts * (counts - 1)).sum(axis=1)
+    return np.column_stack([np.ones(len(counts), np.int64), agreeing, counts])
+
+
+def _fleiss_of(sums: Ratings, raters: int) -> Values:
+    """Kappa of sums ``(..., 2 + way)`` of `_fleiss_parts`."""
+    n, agreeing, counts = sums[..., 0], sums[..., 1], sums[..., 2:]
+    shares = counts / (n * raters)[..., None]
+    return _beyond(agreeing / (n * raters * (raters - 1)), (shares**2).sum(axis=-1))
+
+
+def _beyond(observed: Values, chance: Values) -> Values:
+    """Agreement beyond chance, of what there could be."""
+    left = 1 - chance
+    return np.where(left > 1e-12, (observed - chance) / np.where(left > 1e-12, left, 1.0), np.nan)
 
 
 def _same_number(by_scan: Sequence[tuple[str, Mapping[str, int]]]) -> list[tuple[str, Mapping[str, int]]]:
@@ -130,19 +148,26 @@ def _same_number(by_scan: Sequence[tuple[str, Mapping[str, int]]]) -> list[tuple
     return [(patient, labels) for patient, labels in by_scan if len(labels) == chosen]
 
 
-def _interval(figure: Callable[[Ratings], float], patients: Sequence[str]) -> tuple[float, float]:
-    rows: defaultdict[str, list[int]] = defaultdict(list)
-    for row, patient in enumerate(patients):
-        rows[patient].append(row)
-    groups = [np.array(mine) for mine in rows.values()]
-    rng = np.random.default_rng(_SEED)
-    values = []
-    for _ in range(_RESAMPLES):
-        chosen = np.concatenate([groups[k] for k in rng.integers(0, len(groups), len(groups))])
-        value = figure(chosen)
-        if not np.isnan(value):
-            values.append(value)
-    low, high = np.quantile(values, [0.025, 0.975]) if values else (float("nan"), float("nan"))
+def _interval(
+    figure: Callable[[Ratings], Values], parts: Ratings, patients: Sequence[str]
+) -> tuple[float, float]:
+    """Percentiles of a figure of sums over scans, patients drawn with replacement.
+
+    Args:
+        figure: of sums ``(resamples, ...)``.
+        parts: ``(n, ...)``, one for each scan.
+        patients: of each scan.
+    """
+    codes = np.unique(np.array(patients), return_inverse=True)[1]
+    groups = int(codes.max()) + 1
+    by_patient = np.zeros((groups, *parts.shape[1:]), np.int64)
+    np.add.at(by_patient, codes, parts)
+    draws = np.random.default_rng(_SEED).multinomial(groups, np.full(groups, 1 / groups), _RESAMPLES)
+    values = figure(np.tensordot(draws, by_patient, axes=1))
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from workbench.data.examples import Example
-from workbench.data.folders import Labelled
 from workbench.errors import CohortError
-from workbench.service.scanfile import open_scan
 from workbench.service.standing import NOTHING, standings
-from workbench.store.database import Store
 from workbench.store.schema import AuditRow, Condition, ScanRow
 
 LOCKED, LOOKED = "cohort.lock", "cohort.look"
@@ -94,24 +89,6 @@ def looks(session: Session, condition_id: str, digest: str) -> int:
         select(AuditRow.detail).where(AuditRow.action == LOOKED, AuditRow.object_id == condition_id)
     )
     return sum(detail.get("cohort") == digest for detail in rows)
-
-
-def labelled_scans(store: Store, cohort: LockedCohort) -> Iterator[Labelled]:
-    """The scans of a cohort one after another, mapped from the store when their turn comes."""
-    with store.read() as session:
-        found = {
-            row.id: row
-            for row in session.scalars(
-                select(ScanRow).where(ScanRow.id.in_([member.scan_id for member in cohort.members]))
-            )
-        }
-    for member in cohort.members:
-        row = found.get(member.scan_id)
-        if row is None:
-            raise CohortError("A scan of the locked cohort is gone. Evaluate again.")
-        name = f"scan {row.number}"
-        scan = open_scan(store.blobs.path(row.blob)).scan(name)
-        yield Labelled(name, member.label, Example(scan, member.label, row.patient))
 
 
 def _of_folder(row: ScanRow, classes: tuple[str, ...]) -> str:

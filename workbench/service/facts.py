@@ -6,11 +6,11 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from workbench.adaptation.model import AdaptedModel
 from workbench.errors import NotFound
 from workbench.service import versions
 from workbench.service.access import level_of
@@ -19,6 +19,9 @@ from workbench.service.kinds import Actor, ConditionInfo, VersionInfo
 from workbench.service.overview import active_version, overview
 from workbench.store import audit, settings
 from workbench.store.schema import Label, ScanRow, Version
+
+if TYPE_CHECKING:
+    from workbench.adaptation.model import AdaptedModel
 
 _PACKAGES = ("fewshot-workbench", "torch", "numpy", "monai", "pydicom", "scikit-learn")
 """Those that a reading depends on."""

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from functools import partial
 
 from workbench.service import (
-    evaluating,
-    exporting,
     job_adapt,
     job_compare,
     job_demo,
+    job_evaluate,
+    job_export,
     job_import,
+    job_pacs,
     job_read,
-    suggesting,
+    job_suggest,
 )
 from workbench.service.engine import Engine
 from workbench.store.loop import Handler
@@ -32,7 +33,9 @@ def handlers(engine: Engine) -> Mapping[str, Handler]:
         "evidence": partial(job_read.explain, engine),
         "demo": partial(job_demo.run, engine),
         "compare": partial(job_compare.run, engine),
-        "evaluate": partial(evaluating.evaluate, engine),
-        "export": partial(exporting.export, engine),
-        "suggest": partial(suggesting.run, engine),
+        "evaluate": partial(job_evaluate.run, engine),
+        "export": partial(job_export.run, engine),
+        "suggest": partial(job_suggest.run, engine),
+        "retrieve": job_pacs.retrieve,
+        "results": partial(job_pacs.send, engine),
     }

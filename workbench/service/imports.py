@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from workbench.imaging.options import ReadOptions, Remedy
 from workbench.imaging.region import Region, parse_region
 from workbench.service import spools
 from workbench.service.access import level_of
+from workbench.service.drafts import MAX_CLASSES
 from workbench.service.identifiers import summary
 from workbench.service.kinds import Actor, Batch, ImportOptions, JobInfo, Level, Refusal
 from workbench.service.serial import dumped, loaded
@@ -139,6 +141,24 @@ def look(store: Store, actor: Actor, job_id: str) -> tuple[str, ...]:
     with store.read() as session:
         spool = _open(store, session, actor, job_id)
     return summary(spool.files())
+
+
+def class_folders(store: Store, actor: Actor, job_id: str) -> tuple[tuple[str, int], ...]:
+    """Names of the folders that sort the files taken so far, with how many files each holds; () for none.
+
+    They are the first folders in which the files' places differ, two to eight of them; most files lie in one.
+    For whoever uploads only, who may have classes named after them: other folders may identify somebody,
+    so that none is stored.
+    """
+    with store.read() as session:
+        spool = _open(store, session, actor, job_id)
+    places = [file.folder.parts for file in spool.files()]
+    for depth in range(max(map(len, places), default=0)):
+        counts = Counter(place[depth] for place in places if len(place) > depth)
+        if len(counts) > 1:
+            most = 2 * counts.total() > len(places)
+            return tuple(sorted(counts.items())) if most and len(counts) <= MAX_CLASSES else ()
+    return ()
 
 
 def commit(store: Store, actor: Actor, job_id: str, options: ImportOptions | None = None) -> JobInfo:

@@ -35,6 +35,7 @@ from workbench.service.engine import Engine
 from workbench.service.job_read import read_all, unread, write_readings
 from workbench.service.kinds import AdaptResult, Interval95, Judged, Point, Share95
 from workbench.service.overview import plural
+from workbench.service.reading import ask_to_read
 from workbench.service.scanfile import open_scan
 from workbench.service.serial import dumped, loaded
 from workbench.service.shown import Labelled
@@ -137,6 +138,8 @@ def run(engine: Engine, store: Store, claim: jobs.Claim) -> None:
             session.add(version)
             make_active(session, version)
             write_readings(session, version.id, outcome.readings)
+            # Cases that came in while this was computed.
+            ask_to_read(session, claim.user_id, condition_id, version.id)
             detail = {
                 "number": version.number,
                 "scans": len(asked.rows),

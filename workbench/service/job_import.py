@@ -192,7 +192,7 @@ def _opened(
             continue
         refused += [_renamed(r, f"{one.name}: {r.source}") for r in inside.refused]
         for (path, name), folder in zip(inside.files, inside.folders, strict=True):
-            yield SpooledFile(path, "/".join(part for part in (str(one.folder), folder, name) if part))
+            yield SpooledFile(path, "/".join(part for part in (one.name, folder, name) if part))
 
 
 def _as_defined(scan: Scan, modality: str) -> Scan:

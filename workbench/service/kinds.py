@@ -319,7 +319,7 @@ class VersionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A labelled scan that a case resembles: distance 0 (same) to 2."""
+    """A labelled scan that a case resembles: distance 0 (same) to 2; its label, if the actor may know it."""
 
     scan_id: str
     number: int

@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 
 from workbench.errors import NotFound, SupportError
 from workbench.imaging.modality import same_modality
-from workbench.service.access import level_of, scan_of
+from workbench.service.access import held_level, level_of, scan_of
 from workbench.service.kinds import Actor, AdaptResult, CaseInfo, JobInfo, Level, ScanInfo, ShownReading
 from workbench.service.overview import active_version
 from workbench.service.serial import dumped, loaded
+from workbench.service.standing import labelled_by
 from workbench.service.trays import ask_to_compare, copy_of, scan_infos
 from workbench.service.work import info
 from workbench.store import audit, jobs
@@ -66,6 +67,9 @@ def cases(store: Store, actor: Actor, condition_id: str, own_first: bool = False
     Args:
         store, actor, condition_id: whose.
         own_first: conceal each reading until the actor has given an own one.
+
+    Whoever labels as a second reader is not shown here either what the first said of a scan: labels of
+    nearest scans are left out that the actor has not labelled.
     """
     with store.read() as session:
         condition = level_of(session, actor, condition_id)
@@ -84,12 +88,21 @@ def cases(store: Store, actor: Actor, condition_id: str, own_first: bool = False
             for row in session.scalars(select(ReadingRow).where(ReadingRow.version_id == version.id))
         }
         thoughts = _thoughts(session, actor, rows)
-        return tuple(
+        found = tuple(
             _case(
-                scan, readings.get(scan.id), version, modality, thoughts.get(scan.id, _Thought()), own_first
+                scan,
+                readings.get(scan.id),
+                version,
+                modality,
+                thoughts.get(scan.id, _Thought()),
+                own_first,
             )
             for scan in shown
         )
+        own = labelled_by(session, actor, condition_id)
+        if not own or held_level(session, actor, condition) is Level.OWN:
+            return found
+        return tuple(_blinded(case, own) for case in found)
 
 
 def give_own(store: Store, actor: Actor, scan_id: str, class_id: str | None) -> None:
@@ -231,6 +244,13 @@ def _case(
         has_evidence=row is not None and row.evidence is not None and not concealed,
         refused=refused,
     )
+
+
+def _blinded(case: CaseInfo, own: frozenset[str]) -> CaseInfo:
+    if case.reading is None:
+        return case
+    near = tuple(one if one.scan_id in own else replace(one, label="") for one in case.reading.near)
+    return replace(case, reading=replace(case.reading, near=near))
 
 
 def _thoughts(session: Session, actor: Actor, rows: Sequence[ScanRow]) -> dict[str, _Thought]:

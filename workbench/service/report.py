@@ -98,7 +98,7 @@ def _condition(facts: Facts) -> Section:
         ("Modality", draft.modality or "any"),
         ("Body part", draft.body_part or "any"),
         *_population(facts),
-        ("Cost of a miss", f"{draft.miss_cost:g} false alarms"),
+        ("A miss weighs", f"as much as {draft.miss_cost:g} false alarms"),
         ("Labelled by", plural(facts.readers, "reader")),
         ("Made", _day(info.created)),
     ]
@@ -269,7 +269,7 @@ def _made_with(facts: Facts) -> Section:
     return Section(
         "Provenance",
         facts=tuple(rows),
-        remark="File names and patient numbers are not kept. Whoever notes the head of the audit trail elsewhere "
+        remark="File names and patient numbers are not kept. Whoever notes the audit trail's head elsewhere "
         "can show later whether the trail was changed since.",
     )
 

@@ -17,7 +17,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def dumped(value: object) -> Any:
-    """A dataclass (or a tuple of them) as JSON values; numbers that are none become null."""
+    """A dataclass (or a tuple of them) as JSON values; NaN and infinities stay as they are."""
     return _adapter(cast("Hashable", type(value))).dump_python(value, mode="json")
 
 

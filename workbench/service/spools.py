@@ -222,9 +222,9 @@ def _shortened(part: str) -> str:
 
 def folders(files: Sequence[SpooledFile]) -> tuple[tuple[SpooledFile, ...], ...]:
     """Files that are to be read together: those that lie in one folder."""
-    together: dict[Path, list[SpooledFile]] = {}
+    together: dict[tuple[Path, PurePosixPath], list[SpooledFile]] = {}
     for one in files:
-        together.setdefault(one.path.parent, []).append(one)
+        together.setdefault((one.path.parent, one.folder), []).append(one)
     return tuple(tuple(mine) for mine in together.values())
 
 

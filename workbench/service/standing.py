@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from workbench.service.kinds import Actor
 from workbench.store.schema import Label, ScanRow
 
 
@@ -75,6 +76,12 @@ def standings(session: Session, condition_id: str) -> dict[str, Standing]:
     for row in rows:
         by_scan[row.scan_id].append(row)
     return {scan_id: standing_of(mine) for scan_id, mine in by_scan.items()}
+
+
+def labelled_by(session: Session, actor: Actor, condition_id: str) -> frozenset[str]:
+    """Scans that somebody has labelled, unsure or not: the others' labels are no secret of those."""
+    known = standings(session, condition_id)
+    return frozenset(scan_id for scan_id, one in known.items() if actor.user_id in one.readers)
 
 
 def standing_of(history: list[Label]) -> Standing:

@@ -1,28 +1,25 @@
-"""Which scans to label next, by the query policy on the unlabelled ones: asked for, remembered, shown."""
+"""Which scans to label next, by the query policy on the unlabelled ones: asked for, remembered, shown.
+
+What the job does is in `workbench.service.job_suggest`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from workbench.errors import SupportError
-from workbench.imaging.scan import Scan
-from workbench.querying.suggest import pool_of, suggest
 from workbench.service.access import level_of
-from workbench.service.engine import Engine
-from workbench.service.kinds import Actor, JobInfo, Suggested, SuggestedScans
+from workbench.service.kinds import Actor, JobInfo, SuggestedScans
 from workbench.service.overview import active_version
-from workbench.service.scanfile import open_scan
 from workbench.service.serial import dumped, loaded
 from workbench.service.standing import NOTHING, standings
 from workbench.service.work import info
 from workbench.store import jobs
 from workbench.store.database import Store
-from workbench.store.jobs import Claim
-from workbench.store.schema import JobRow, ScanRow, Version
+from workbench.store.schema import JobRow, ScanRow
 
 MOST = 50
 
@@ -52,48 +49,12 @@ def next_to_label(store: Store, actor: Actor, condition_id: str, count: int = 5)
         version = active_version(session, condition_id)
         if version is None:
             raise SupportError("Suggestions come from an adapted model. Label a few of each class and adapt.")
-        if not _unlabelled(session, condition_id):
+        if not unlabelled(session, condition_id):
             raise SupportError("Every scan has a label. Add scans that are not labelled yet.")
         given = dumped(SuggestGiven(version.id, count))
         return info(
             session.get_one(JobRow, jobs.enqueue(session, "suggest", actor.user_id, condition_id, given))
         )
-
-
-def run(engine: Engine, store: Store, claim: Claim) -> None:
-    """Choose among the unlabelled scans.
-
-    Raises:
-        SupportError: none is left.
-    """
-    given = loaded(SuggestGiven, claim.given)
-    condition_id = claim.condition_id or ""
-    with store.read() as session:
-        version = session.get(Version, given.version_id)
-        rows = _unlabelled(session, condition_id)
-    if version is None or not rows:
-        raise SupportError("There is no scan to suggest any more. Look at the condition again.")
-    model = engine.model(version.model, store.blobs.path(version.model))
-
-    by_id = {row.id: row for row in rows}
-
-    def scans() -> Iterator[tuple[str, Scan]]:
-        for done, row in enumerate(rows):
-            claim.report(done, len(rows), f"Looking at scan {done + 1} of {len(rows)}")
-            yield row.id, open_scan(store.blobs.path(row.blob)).scan(f"scan {row.number}")
-
-    pool = pool_of(model, scans(), {row.id: row.patient for row in rows})
-    chosen = suggest(model, pool, given.count)
-    found = SuggestedScans(
-        tuple(
-            Suggested(one.name, by_id[one.name].number, one.reason, one.label, one.probability)
-            for one in chosen.suggestions
-        ),
-        str(chosen.outlook),
-        chosen.strategy,
-    )
-    with store.session() as session:
-        jobs.finish(session, claim, dumped(found))
 
 
 def suggested(store: Store, actor: Actor, condition_id: str) -> SuggestedScans:
@@ -112,13 +73,13 @@ def suggested(store: Store, actor: Actor, condition_id: str) -> SuggestedScans:
         )
         if row is None or row.outcome is None:
             return SuggestedScans()
-        left = {scan.id for scan in _unlabelled(session, condition_id)}
+        left = {scan.id for scan in unlabelled(session, condition_id)}
     found = loaded(SuggestedScans, row.outcome)
     scans = tuple(one for one in found.scans if one.scan_id in left)
     return SuggestedScans(scans, found.outlook, found.strategy)
 
 
-def _unlabelled(session: Session, condition_id: str) -> list[ScanRow]:
+def unlabelled(session: Session, condition_id: str) -> list[ScanRow]:
     """Scans to be labelled about which nobody has said anything."""
     known = standings(session, condition_id)
     rows = session.scalars(

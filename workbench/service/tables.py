@@ -71,7 +71,7 @@ def readings_json(store: Store, actor: Actor, condition_id: str) -> bytes:
             "method": version.method if version is not None else "",
             "choice": result.choice if result is not None else "",
             "statements": list(result.statements) if result is not None else [],
-            "readings": [_plain(case) for case in cases],
+            "cases": [_plain(case) for case in cases],
         }
     return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
 

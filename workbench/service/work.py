@@ -93,9 +93,9 @@ def info(row: JobRow) -> JobInfo:
 def _row(session: Session, actor: Actor, job_id: str) -> JobRow:
     row = session.get(JobRow, job_id)
     if row is None:
-        raise NotFound("There is no such job, or it is not yours.")
+        raise NotFound("There is no such job, or it is not shared with you.")
     if row.user_id != actor.user_id:
         if row.condition_id is None:
-            raise NotFound("There is no such job, or it is not yours.")
+            raise NotFound("There is no such job, or it is not shared with you.")
         level_of(session, actor, row.condition_id, what="job")
     return row

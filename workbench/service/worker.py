@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import secrets
 import signal
-import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from workbench.imaging.workers import close_workers
     from workbench.service.engine import Engine
     from workbench.service.handlers import handlers
-    from workbench.service.sweeping import sweep
+    from workbench.service.retention import watch
+    from workbench.service.sweeping import own_name, release_dead, sweep
     from workbench.store import loop
     from workbench.store.database import Store
 
@@ -56,10 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WorkbenchError as error:
         logging.error("%s", error)
         return 2
-    name = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(4)}"
+    name = given.name or own_name()
     logging.info("ready")
     try:
+        release_dead(store)
         sweep(store)
+        watch(store, stop)
         loop.run(store, handlers(engine), stop, name)
     finally:
         close_workers()
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", default="general", help="shipped weights, or a learner file")
     parser.add_argument("--threads", type=int, default=1, help="threads of computation")
     parser.add_argument("--pool-slices", type=int, default=0, help="slices that an encoder of images pools")
+    parser.add_argument("--name", default="", help="of this process, that no other has or had")
     parser.add_argument("--parent", type=int, default=0, help="end with the process of this number")
     return parser
 

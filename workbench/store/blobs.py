@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from sqlalchemy import Exists, delete, exists, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -54,7 +54,8 @@ class Blobs:
         Raises:
             OSError: it cannot be read, or the disk is full.
         """
-        draft, digest, size = self._draft(content)
+        with BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
+            draft, digest, size = self._draft(source)
         try:
             if session.get_bind().dialect.name == "postgresql":
                 session.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": LOCK})
@@ -67,18 +68,25 @@ class Blobs:
                     index_elements=[Blob.sha256], set_={"created": now}
                 )
             )
-            place = self.path(digest)
             with self.held(alone=False):
-                if place.exists():
-                    os.utime(place)
-                else:
-                    place.parent.mkdir(mode=0o700, exist_ok=True)
-                    draft.rename(place)
-                    _sync_folder(place.parent)
-                    _sync_folder(self.folder)
+                self._settle(draft, digest)
         finally:
             draft.unlink(missing_ok=True)
         return digest
+
+    def bring(self, source: IO[bytes], sha256: str) -> None:
+        """Keep what a backup holds under that digest; `workbench.store.backup` brings the row.
+
+        Raises:
+            StoreError: the content is another.
+        """
+        draft, digest, _ = self._draft(source)
+        try:
+            if digest != sha256:
+                raise StoreError(f"File {sha256[:12]} is damaged.")
+            self._settle(draft, digest)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def path(self, sha256: str) -> Path:
         """Where the content of that digest lies.
@@ -159,16 +167,24 @@ class Blobs:
         finally:
             os.close(handle)
 
-    def _draft(self, content: bytes | Path) -> tuple[Path, str, int]:
+    def _settle(self, draft: Path, digest: str) -> None:
+        """Give a draft its name, unless that is there already."""
+        place = self.path(digest)
+        if place.exists():
+            os.utime(place)
+            return
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        draft.rename(place)
+        sync_folder(place.parent)
+        sync_folder(self.folder)
+
+    def _draft(self, source: IO[bytes]) -> tuple[Path, str, int]:
         """A whole, synced copy under a temporary name, with its SHA-256 and size in bytes."""
         draft = self._drafts / os.urandom(16).hex()
         sha = hashlib.sha256()
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with (
-                os.fdopen(handle, "wb") as target,
-                BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source,
-            ):
+            with os.fdopen(handle, "wb") as target:
                 while chunk := source.read(CHUNK):
                     sha.update(chunk)
                     target.write(chunk)
@@ -223,7 +239,7 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A new name survives a power cut only once its folder is on disk."""
     if os.name != "posix":
         return

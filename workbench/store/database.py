@@ -29,7 +29,7 @@ from workbench.store.address import postgres_engine
 from workbench.store.blobs import Blobs
 
 DATABASE_FILE, UNFINISHED = "workbench.sqlite3", "restoring"
-OURS = frozenset({DATABASE_FILE, UNFINISHED, "blobs", "spool", "secret.key"})
+OURS = frozenset({DATABASE_FILE, UNFINISHED, "blobs", "spool", "secret.key", "signing.key"})
 """What a data directory may be known by."""
 WAIT_SECONDS = 60
 """How long a writer waits for the others before it gives up."""
@@ -81,17 +81,12 @@ class Store:
             raise StoreError(
                 "The data directory holds a restore that was interrupted. Empty it and restore again."
             )
-        return cls.prepared(data_dir, url, migrate.HEAD)
-
-    @classmethod
-    def prepared(cls, data_dir: Path, url: str | None, revision: str) -> Store:
-        """The store with the tables of `revision`; `open` for everybody but `workbench.store.backup`."""
-        engine = postgres_engine(url) if url else _sqlite_engine(data_dir / DATABASE_FILE)
+        engine = engine_of(data_dir, url)
         try:
-            migrate.to_revision(engine, revision)
+            migrate.to_revision(engine)
         except (DBAPIError, sqlite3.Error) as error:
             engine.dispose()
-            raise _opening_error(error, bool(url)) from error
+            raise opening_error(error, bool(url)) from error
         except BaseException:
             engine.dispose()
             raise
@@ -121,10 +116,6 @@ class Store:
         """One consistent view of the database that waits for nobody and cannot write."""
         with self._reading() as session:
             yield session
-
-    def connect(self) -> Connection:
-        """A connection of its own, for `workbench.store.backup`."""
-        return self._engine.connect()
 
     def now(self, session: Session) -> float:
         """UTC seconds since 1970 on the one clock that all workers share: the database's."""
@@ -160,6 +151,15 @@ def prepare_folder(data_dir: Path) -> None:
         raise StoreError(
             f"The data directory cannot be used: {error.strerror}. Name a folder you may write to."
         ) from error
+
+
+def engine_of(data_dir: Path, url: str | None) -> Engine:
+    """The database of a data directory, as `Store.open` takes it; nothing is read yet.
+
+    Raises:
+        StoreError: the URL cannot be used.
+    """
+    return postgres_engine(url) if url else _sqlite_engine(data_dir / DATABASE_FILE)
 
 
 def _sqlite_engine(file: Path) -> Engine:
@@ -216,7 +216,8 @@ def _journal(cursor: DBAPICursor) -> None:
         )
 
 
-def _opening_error(error: Exception, remote: bool) -> StoreError:
+def opening_error(error: Exception, remote: bool) -> StoreError:
+    """What a person is told when the database (SQLite, or a `remote` one) does not open."""
     if remote:
         return StoreError(
             f"The database cannot be opened ({type(error).__name__}). Check that it runs, its address, name "

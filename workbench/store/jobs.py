@@ -36,7 +36,17 @@ MOST_DEATHS = 5
 BACK_OFF_SECONDS = (1.0, 5.0)
 REPORT_SECONDS = 0.3
 """Progress is written no more often than this; it is for people."""
-ORDER = {"read": 10, "evidence": 10, "suggest": 20, "import": 20, "adapt": 30, "evaluate": 40, "export": 40}
+ORDER = {
+    "read": 10,
+    "evidence": 10,
+    "suggest": 20,
+    "import": 20,
+    "retrieve": 20,
+    "adapt": 30,
+    "evaluate": 40,
+    "export": 40,
+    "results": 40,
+}
 LAST = max(ORDER.values())
 Change = dict[str, object]
 """New values of columns of a job, by name."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -21,8 +24,20 @@ def to_revision(engine: Engine, revision: str = HEAD) -> None:
     Raises:
         StoreError: a newer version of the workbench wrote the database, or it holds other tables.
     """
+    with alone(engine) as connection:
+        upgrade(connection, revision)
+
+
+@contextmanager
+def alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction that nobody else migrates during, in which foreign keys may be broken for a while.
+
+    Raises:
+        StoreError: they are broken at its end (SQLite; PostgreSQL checks each statement); it is undone.
+    """
     with engine.connect() as connection:
-        if engine.dialect.name == "sqlite":
+        sqlite = engine.dialect.name == "sqlite"
+        if sqlite:
             # Tables are rebuilt by copy and drop, which must not cascade into those that refer to them.
             # The setting has no effect within a transaction, which SQLAlchemy would begin.
             cursor = connection.connection.cursor()
@@ -30,9 +45,12 @@ def to_revision(engine: Engine, revision: str = HEAD) -> None:
             cursor.close()
         try:
             with connection.begin():
-                if engine.dialect.name == "postgresql":
+                if not sqlite:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-                _upgrade(connection, revision)
+                before = current(connection)
+                yield connection
+                if sqlite and (before is None or before != current(connection)):
+                    _check_references(connection)
         finally:
             # Its settings are not for anybody else.
             connection.invalidate()
@@ -49,7 +67,12 @@ def current(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
-def _upgrade(connection: Connection, revision: str) -> None:
+def upgrade(connection: Connection, revision: str) -> None:
+    """Upgrade to `revision` within a transaction of `alone`.
+
+    Raises:
+        StoreError: a newer version of the workbench wrote the database, or `revision` is a newer version's.
+    """
     before = current(connection)
     if before == revision:
         return
@@ -63,5 +86,8 @@ def _upgrade(connection: Connection, revision: str) -> None:
         )
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
-    if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
-        raise StoreError("The database holds rows that refer to missing ones; nothing was changed.")
+
+
+def _check_references(connection: Connection) -> None:
+    if connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+        raise StoreError("The database would hold rows that refer to missing ones; nothing was changed.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 
 from argon2 import PasswordHasher
@@ -12,6 +13,8 @@ from workbench.errors import WorkbenchError
 MIN_LENGTH, MAX_LENGTH = 12, 1024
 """Characters (NIST SP 800-63B-4 asks for length and no rules about kinds of characters)."""
 _HASHER = PasswordHasher()
+_AT_ONCE = threading.BoundedSemaphore(4)
+"""Each check takes 64 MiB: a crowd at the door waits its turn."""
 
 
 def hashed(password: str) -> str:
@@ -32,7 +35,8 @@ def hashed(password: str) -> str:
 def matches(stored: str, password: str) -> bool:
     """Whether the password is the stored one; takes as long where `stored` is empty (nobody, no password)."""
     try:
-        right = _HASHER.verify(stored or _nobody(), password[:MAX_LENGTH])
+        with _AT_ONCE:
+            right = _HASHER.verify(stored or _nobody(), password[:MAX_LENGTH])
     except (VerificationError, InvalidHashError):
         return False
     return right and bool(stored)
