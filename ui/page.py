@@ -193,8 +193,11 @@ class Page:
             desk.go(where, condition_id)
 
     def _go(self, at: At, action: Action) -> None:
-        """Go to a screen."""
+        """Go to a screen, or say that the reader's name was set."""
         desk = at.desk
+        if action.name == "named":
+            desk.say("Your labels and opinions now carry this name.")
+            return
         if action.name != "go" or action.value not in SCREENS:
             return
         if action.value == "admin" and at.actor.role is not Role.ADMIN:

@@ -57,8 +57,7 @@
     try {
       await send('/api/v1/me/reader', 'PUT', { reader: new FormData(form).get('reader') });
       document.getElementById('wb-menu').open = false;
-      tell(document.querySelector('#wb-rail nav'), 'look');
-      toast('Your labels and opinions now carry this name.', 'ok');
+      tell(document.querySelector('#wb-rail nav'), 'named');
     } catch (error) { toast(error.message); }
   });
 
