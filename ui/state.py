@@ -71,13 +71,16 @@ class Desk:
         staged: files that wait for consent, or None.
         lights: which scans the scans screen lists: ``all``, ``warning`` or ``error``.
         tray: which scans the label screen lists: ``todo``, ``all``, ``unsure``, ``disputed`` or ``doubtful``.
-        undone: scan whose label was taken back last, and how many were: ``id:count``; or empty.
+        undone: scan that the label screen goes to (its label was taken back, or it is to be looked at), and
+            how often that was: ``id:count``; or empty.
         case: scan identifier of the case being read, or None.
         beside: scan identifier shown beside it, or None.
         overlaid: whether the evidence is laid over the case.
         own_first: whether the reader gives an opinion before the reveal.
         version: identifier of the version looked at, None for the active one.
         against: identifier of the version it is compared with, or None.
+        report: identifier of the evaluation report looked at, empty for the newest.
+        framed: identifier of the report that the tab shows now, or None before the first.
         cell: row and column of the confusion matrix whose scans are shown, or None.
     """
 
@@ -100,6 +103,8 @@ class Desk:
     own_first: bool = False
     version: str | None = None
     against: str | None = None
+    report: str = ""
+    framed: str | None = None
     cell: tuple[int, int] | None = None
 
     def say(self, text: str, state: str = "ok") -> None:
@@ -128,6 +133,15 @@ class Desk:
             self.staged = None
             self.lights, self.tray, self.undone = "all", "all", ""
         self.screen = screen
+
+    def look(self, scan_id: str) -> None:
+        """The label screen, at this scan."""
+        self.go("label")
+        self.tray, self.undone = "all", f"{scan_id}:{int(self.undone.partition(':')[2] or 0) + 1}"
+
+    def open_case(self, scan_id: str | None) -> None:
+        """Another case is looked at: alone, and without the evidence over it."""
+        self.case, self.beside, self.overlaid = scan_id, None, False
 
 
 @dataclass(frozen=True, slots=True)

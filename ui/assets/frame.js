@@ -44,6 +44,7 @@
   document.addEventListener('click', (event) => {
     if (!event.target.closest) return;
     const found = event.target.closest('[data-local]');
+    if (event.target.closest('.wb-step')) window.scrollTo(0, 0);
     if (found && found.dataset.local === 'theme') flip();
     if (found && found.dataset.local === 'keys') keys();
     const menu = document.getElementById('wb-menu');

@@ -9,6 +9,7 @@ from workbench.errors import SupportError
 from workbench.service import facts
 from workbench.service.access import level_of
 from workbench.service.kinds import Actor, JobInfo
+from workbench.service.seal import fingerprint, public_of, site_key
 from workbench.service.serial import dumped
 from workbench.service.work import info
 from workbench.store import audit, jobs
@@ -64,3 +65,8 @@ def start(store: Store, actor: Actor, condition_id: str, what: Export, version_i
         detail = {"what": what.value, "version": version.number if version is not None else 0}
         audit.record(session, actor.user_id, "export.ask", "condition", condition_id, detail)
         return info(session.get_one(JobRow, job_id))
+
+
+def site_fingerprint(store: Store) -> str:
+    """Of the key that this site signs bundles with, to be compared by whoever replays one."""
+    return fingerprint(public_of(site_key(store.data_dir)))
