@@ -43,6 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, phantoms: Path, weights: Path
 
 def test_a_series_is_found_ticked_and_brought_in(site: Served) -> None:
     with client(site.address, headers={"X-Workbench": "1"}) as http:
+        http.get("/")  # which signs the one person of this machine in
         Person(http).condition("smooth", "spiculated", title="From the archive")
     with visit(site.address) as here:
         page = here.page
@@ -56,7 +57,7 @@ def test_a_series_is_found_ticked_and_brought_in(site: Served) -> None:
         here.shot("archive-series")
         page.click("wb-archive button:has-text('Bring in')")
         page.wait_for_selector("text=Being brought in")
-        page.wait_for_selector("[data-scan], .wb-scan", timeout=60_000)
+        page.wait_for_selector(".wb-scan-name", timeout=120_000)  # the worker has to start first
         here.shot("archive-scans")
         assert here.complaints == []
     for path in site.store.data_dir.rglob("*"):

@@ -3,7 +3,7 @@
 (() => {
   'use strict';
   const LOOKS = `
-    :host { display: block; font: inherit; color: var(--wb-text); }
+    :host { display: block; margin-top: var(--wb-s2); font: inherit; color: var(--wb-text); }
     :host([hidden]) { display: none; }
     details { border: 1px solid var(--wb-line); border-radius: var(--wb-r2); background: var(--wb-surface); }
     summary { cursor: pointer; padding: var(--wb-s2) var(--wb-s3); }
