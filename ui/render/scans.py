@@ -220,7 +220,7 @@ def _batch(batch: Batch, scans: Sequence[ScanInfo]) -> str:
     )
     return (
         f'<section class="wb-card wb-batch" aria-label="Import"><div class="wb-line wb-apart">'
-        f'<ul class="wb-facts">{line}</ul><span class="wb-aside">{esc(ago(job.finished or job.created))}'
+        f'<ul class="wb-brought">{line}</ul><span class="wb-aside">{esc(ago(job.finished or job.created))}'
         "</span></div>"
         f"{refused}{copies}{forget}{kept}</section>"
     )
