@@ -50,7 +50,8 @@ def head(condition: ConditionInfo) -> str:
 def drop_zone(
     condition: ConditionInfo, role: str, title: str, told: str = _FORMATS, small: bool = False
 ) -> str:
-    """Where files, folders and zips are dropped or chosen; ``uploads.js`` listens.
+    """Where files, folders and zips are dropped or chosen, and series chosen in an archive where the site has
+    one; ``uploads.js`` and ``archive.js`` listen.
 
     Args:
         condition: whose.
@@ -76,6 +77,7 @@ def drop_zone(
         '<input type="file" class="wb-choose-files wb-hidden" multiple tabindex="-1" aria-label="Files">'
         '<input type="file" class="wb-choose-folder wb-hidden" webkitdirectory multiple tabindex="-1" '
         'aria-label="A folder"></div>'
+        f'<wb-archive condition="{condition.id}" purpose="{role}"></wb-archive>'
     )
 
 
