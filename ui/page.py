@@ -143,6 +143,10 @@ class Page:
         except SignInError as error:
             return {self.said: frame.said(Notice("warning", str(error))), self.timer: gr.Timer(active=False)}
         desk = self._desks.of(actor, request.session_hash or "")
+        with desk.lock:  # two presses in a row are answered in their order
+            return self._done(actor, desk, handler, action)
+
+    def _done(self, actor: Actor, desk: Desk, handler: Handler, action: Action) -> Updates:
         try:
             before = (desk.screen, desk.condition_id)
             changed = handler(self._at(actor, desk), action)

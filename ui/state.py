@@ -66,6 +66,7 @@ class Desk:
     """What one tab looks at.
 
     Attributes:
+        lock: held while one press is answered.
         screen: one of `SCREENS`.
         condition_id: that is open, or None.
         notice: said at the next answer, then gone.
@@ -118,6 +119,7 @@ class Desk:
     report: str = ""
     framed: str | None = None
     cell: tuple[int, int] | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def say(self, text: str, state: str = "ok") -> None:
         """Leave a line for the next answer."""

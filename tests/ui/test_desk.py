@@ -117,7 +117,8 @@ def test_two_scans_are_seen_side_by_side_in_one_window_without_asking_python(
     page.wait_for_function("document.querySelector('wb-viewer').panes[0].held")
     page.keyboard.press("c")
     page.click(".wb-card-scan >> nth=2")
-    page.wait_for_function("document.querySelector('wb-viewer').panes[1].held")
+    for pane in (0, 1):
+        page.wait_for_function(f"document.querySelector('wb-viewer').panes[{pane}].held")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.keyboard.press("w")
