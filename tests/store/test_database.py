@@ -21,8 +21,9 @@ from sqlalchemy.orm.exc import StaleDataError
 from tests.stores import PostgresServer, a_user
 from workbench.errors import StoreError
 from workbench.store import migrate, settings
-from workbench.store.database import JOURNAL_BYTES, Store
+from workbench.store.database import Store
 from workbench.store.schema import Base, Condition, Label, Setting, User
+from workbench.store.sqlite import JOURNAL_BYTES
 
 
 def test_the_migrations_make_exactly_the_tables(store: Store) -> None:
@@ -242,7 +243,7 @@ def test_processes_that_start_together_do_not_trip_over_each_other(
 ) -> None:
     if database_url is not None:
         database_url = request.getfixturevalue("postgres_server").new_database()  # without tables
-    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(4, multiprocessing.get_context("fork")) as pool:
         asked = [pool.submit(_open_and_write, tmp_path / "data", database_url, n) for n in range(8)]
         assert len({one.result() for one in asked}) == 8
 

@@ -26,6 +26,7 @@ from workbench.imaging.scan import Finding, Scan, Severity
 from workbench.imaging.sniff import Kind, sniff
 from workbench.service import spools
 from workbench.service.adding import Made, add_rows
+from workbench.service.asking import ask_to_read
 from workbench.service.engine import Engine
 from workbench.service.hints import Hints
 from workbench.service.identifiers import summary
@@ -35,7 +36,6 @@ from workbench.service.job_read import ToRead, read_by, write_readings
 from workbench.service.kinds import ShownReading
 from workbench.service.overview import active_version
 from workbench.service.pictures import preview
-from workbench.service.reading import ask_to_read
 from workbench.service.scanfile import scan_bytes
 from workbench.service.serial import dumped, loaded
 from workbench.service.spools import Kept, Spool, SpooledFile
