@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 import tempfile
 import threading
 from pathlib import Path
@@ -108,110 +107,51 @@ def test_no_identifier_is_written_by_any_command(
 
 
 def test_no_identifier_is_written_by_the_page(tmp_path: Path, written: Path) -> None:
-    from ui.former import work
-    from ui.former.exports import readings_csv, readings_json
-    from ui.former.render import estimate, reading, tray
-    from ui.former.session import Sessions
+    """What the page's buttons do, on the store: all that is kept, shown and given away is searched."""
+    from workbench.service import accounts, adapting, conditions, imports, labels, reading, tables, trays
+    from workbench.service.engine import Engine
+    from workbench.service.handlers import handlers
+    from workbench.service.kinds import Draft
+    from workbench.store import jobs, loop
+    from workbench.store.database import Store
 
     planter = Planter()
     support = planted_scans(tmp_path / planter.name(), planter, seed=3)
     fresh = planted_scans(tmp_path / planter.name(), planter, seed=4, patients=2)
-    engine = work.Engine(weights_file(tmp_path / "tiny.safetensors"))
-    sessions = Sessions(written / "sessions")
-    session = sessions.new()
-
-    def uploaded(folder: Path) -> dict[Path, str]:
-        place = tmp_path / "uploads" / folder.name
-        place.mkdir(parents=True, exist_ok=True)
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-        return {Path(shutil.copy(path, place / str(n))): path.name for n, path in enumerate(files)}
-
-    def quiet(done: int, total: int) -> None:
-        pass
-
-    work.describe_condition(session, "Weather", ["calm", "storm"])
-    for index, label in enumerate(("calm", "storm")):
-        work.label_files(session, engine, index, uploaded(support / label), quiet)
-    work.adapt(session, engine, engine.default_method, quiet)
-    work.read_new(session, uploaded(fresh), quiet)
-    assert session.adapted is not None
-    assert session.cases
-    work.save_model(session)
-    saved = written / "saved"
-    saved.mkdir()
-    (saved / "readings.csv").write_text(readings_csv(session), encoding="utf-8")
-    (saved / "readings.json").write_text(readings_json(session), encoding="utf-8")
-    assert needles_below(written) == {}
-    screen = reading.worklist(session) + reading.viewer(session) + reading.reading(session)
-    screen += "".join(tray.body(one) for one in session.trays) + estimate.estimate(session.adapted)
-    assert not names_only(needles(screen.encode()))
-    named = needles(readings_csv(session, names=True).encode())
-    assert named, "names are there for whoever asks for them"
-    assert not names_only(named)
-    sessions.close()
-
-
-def test_no_identifier_is_kept_in_the_data_directory(
-    tmp_path: Path, written: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    from tests.service.conftest import person
-    from workbench.service import adapting, conditions, imports, labels, reading, trays
-    from workbench.service.engine import Engine
-    from workbench.service.handlers import handlers
-    from workbench.service.kinds import Draft
-    from workbench.store import audit, jobs, loop
-    from workbench.store.database import Store
-
-    caplog.set_level(logging.DEBUG)
-    planter = Planter()
-    support = planted_scans(tmp_path / planter.name(), planter, seed=5)
-    fresh = planted_scans(tmp_path / planter.name(), planter, seed=6, patients=2)
     engine = Engine(weights_file(tmp_path / "tiny.safetensors"))
     store = Store.open(written / "data")
-    ada = person(store, "ada")
-    condition = conditions.create(store, ada, Draft("Weather", ("calm", "storm")))
+    actor = accounts.local_actor(store)
+    made = conditions.create(store, actor, Draft("Weather", ("calm", "storm")))
 
-    def run() -> None:
+    def bring(folder: Path, role: str) -> None:
+        job_id = imports.begin(store, actor, made.id, role)
+        for path in (path for path in sorted(folder.rglob("*")) if path.is_file()):
+            imports.take(store, actor, job_id, path.relative_to(folder).as_posix(), path)
+        assert not names_only(needles(repr(imports.look(store, actor, job_id)).encode()))
+        imports.commit(store, actor, job_id)
+        work_off()
+
+    def work_off() -> None:
         while (claim := jobs.claim(store, "test", threading.Event())) is not None:
             loop.do(store, handlers(engine), claim)
 
-    def uploaded(folder: Path, role: str) -> str:
-        job_id = imports.begin(store, ada, condition.id, role)
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                imports.take(store, ada, job_id, path.relative_to(folder).as_posix(), path)
-        told = imports.look(store, ada, job_id)
-        assert told
-        assert not needles(" ".join(told).encode())
-        imports.commit(store, ada, job_id)
-        run()
-        return job_id
-
-    first = uploaded(support, "support")
-    assert labels.accept_hints(store, ada, condition.id) >= 8
-    adapting.start(store, ada, condition.id)
-    run()
-    second = uploaded(fresh, "case")
-    cases = reading.cases(store, ada, condition.id)
-    read = [case for case in cases if case.reading is not None]
-    assert read
-    reading.give_verdict(store, ada, read[0].scan.id, "agree")
-    reading.ask_evidence(store, ada, read[0].scan.id)
-    run()
-    scan = trays.scans(store, ada, condition.id)[0]
-    assert not needles(trays.preview(store, ada, scan.id) + trays.slice_pixels(store, ada, scan.id).data)
-    batches = imports.batches(store, ada, condition.id)
-    assert all(batch.refused for batch in batches)
-    assert needles(repr(batches).encode()), "whoever uploaded the files is told what they are called"
-    assert not names_only(needles(repr((batches, cases)).encode()))
-    # The names of what was left out lie in one file for each import, until they are dismissed.
-    named = {name: found for name, found in needles_below(written).items() if found}
-    assert set(named) <= {f"data/spool/{job_id}/names.json" for job_id in (first, second)}
-    assert not any(names_only(found) for found in named.values())
-    for job_id in (first, second):
-        imports.dismiss(store, ada, job_id)
-    assert not needles("\n".join(audit.export(store)).encode())
+    bring(support, "support")
+    assert labels.accept_hints(store, actor, made.id) > 0
+    adapting.start(store, actor, made.id)
+    work_off()
+    bring(fresh, "case")
+    cases = reading.cases(store, actor, made.id)
+    assert cases
+    assert all(case.reading is not None for case in cases)
+    shown = repr((cases, trays.scans(store, actor, made.id), conditions.get(store, actor, made.id)))
+    shown += repr(imports.batches(store, actor, made.id))
+    assert not names_only(needles(shown.encode()))
+    for table in (tables.readings_csv(store, actor, made.id), tables.readings_json(store, actor, made.id)):
+        assert not needles(table)
+    # Files that were left out are called by their names to whoever uploaded them, until they are dismissed.
+    held = needles_below(written)
+    assert all(place.endswith("/names.json") and not names_only(found) for place, found in held.items())
+    for batch in imports.batches(store, actor, made.id):
+        imports.dismiss(store, actor, batch.job.id)
     store.close()
     assert needles_below(written) == {}
-    for record in caplog.records:
-        assert not needles(record.getMessage().encode())

@@ -22,7 +22,12 @@ from workbench.cli_benchmark import app as benchmark_app
 from workbench.cli_continual import app as continual_app
 from workbench.cli_data import app as data_app
 from workbench.cli_pacs import app as pacs_app
+from workbench.cli_retention import app as retention_app
 from workbench.cli_scans import app as scans_app
+from workbench.cli_store import audit as audit_app
+from workbench.cli_store import store as store_app
+from workbench.cli_users import tokens as tokens_app
+from workbench.cli_users import users as users_app
 from workbench.data.card import Card
 from workbench.learners import learners
 from workbench.training.plan import Plan
@@ -34,6 +39,11 @@ GROUPS = {
     "pacs": pacs_app,
     "scans": scans_app,
     "continual": continual_app,
+    "users": users_app,
+    "tokens": tokens_app,
+    "audit": audit_app,
+    "store": store_app,
+    "retention": retention_app,
 }
 """Commands that have commands of their own."""
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -95,6 +105,8 @@ def _commands() -> dict[str, TyperCommand]:
         group = typer.main.get_command(typed)
         assert isinstance(group, TyperGroup)
         for name, command in group.commands.items():
+            if not prefix and name in GROUPS and isinstance(command, TyperGroup):
+                continue
             assert isinstance(command, TyperCommand)
             found[prefix + name] = command
     return found

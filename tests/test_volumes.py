@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,19 @@ from typer.testing import CliRunner, Result
 from tests.imaging.makers import write_series
 from tests.userfiles import weights_file
 from tests.volumefiles import nifti, volume_folders, voxel_weights
-from ui.former import work
-from ui.former.session import Sessions
-from ui.former.work import Engine
 from workbench.cli import app
 from workbench.data.catalogue import get_card
 from workbench.data.cohort import load_cohort, only_split
 from workbench.errors import CohortError
 from workbench.imaging.recipe import Recipe
-from workbench.imaging.region import Region
 from workbench.learners.files import read_classifier_record
+from workbench.service import accounts, adapting, conditions, imports, labels, trays, versions
+from workbench.service import reading as cases
+from workbench.service.engine import Engine
+from workbench.service.handlers import handlers
+from workbench.service.kinds import Draft, ImportOptions
+from workbench.store import jobs, loop
+from workbench.store.database import Store
 from workbench.training.plan import parse_plan
 from workbench.training.run import train
 
@@ -225,31 +229,41 @@ def test_five_and_five_adrenal_glands_on_the_page(
     tmp_path: Path, adrenals: dict[str, list[npt.NDArray[np.uint8]]], pool: int
 ) -> None:
     """What the page's buttons do: label, adapt, read, by both kinds of encoder; marked slices included."""
-    sessions = Sessions(tmp_path / "sessions")
-    session, engine = sessions.new(), Engine("general", pool) if pool else Engine("volumes")
-    region = Region((3, 26))
+    store = Store.open(tmp_path / "data")
+    actor = accounts.local_actor(store)
+    engine = Engine("general", pool) if pool else Engine("volumes")
+    made = conditions.create(store, actor, Draft("Adrenal gland", CLASSES))
 
-    def report(done: int, total: int) -> None: ...
+    def bring(role: str, name: str, first: int, last: int, slices: str = "") -> None:
+        job_id = imports.begin(store, actor, made.id, role)
+        for k in range(first, last):
+            file = nifti(tmp_path / f"{name}{first}" / f"{k}.nii.gz", adrenals[name][k])
+            imports.take(store, actor, job_id, f"{name}/{name} {k}.nii.gz", file)
+        imports.commit(store, actor, job_id, ImportOptions(slices=slices))
+        work_off()
 
-    def files(name: str, first: int, last: int) -> dict[Path, str]:
-        folder = tmp_path / f"{name}{first}"
-        return {
-            nifti(folder / f"{k}.nii.gz", adrenals[name][k]): f"{name} {k}.nii.gz" for k in range(first, last)
-        }
+    def work_off() -> None:
+        while (claim := jobs.claim(store, "test", threading.Event())) is not None:
+            loop.do(store, handlers(engine), claim)
 
-    work.describe_condition(session, "Adrenal gland", CLASSES)
-    for index, name in enumerate(CLASSES):
-        work.label_files(session, engine, index, files(name, 0, 5), report, region)
-    assert [len(tray.scans) for tray in session.trays] == [5, 5]
-    assert all("region-marked" in {f.code for f in held.findings} for held in session.trays[0].scans)
-    work.adapt(session, engine, engine.default_method, report)
-    assert session.adapted is not None
-    assert session.adapted.model.record.region == "slices 3 to 26"
-    work.read_new(session, files("hyperplasia", 5, 7), report)
-    assert len(session.cases) == 2
-    assert all("region-missing" in {f.code for f in case.reading.findings} for case in session.cases)
-    work.read_new(session, files("normal", 5, 6), report, region)
-    assert "region-missing" not in {f.code for f in session.cases[-1].reading.findings}
-    work.read_new(session, files("normal", 0, 1), report, Region((1, 28)))
-    assert "no new case" in session.cases[-1].caution
-    sessions.close()
+    def codes(number: int) -> set[str]:
+        reading = cases.cases(store, actor, made.id)[number].reading
+        assert reading is not None
+        return {finding.code for finding in reading.badges}
+
+    for name in CLASSES:
+        bring("support", name, 0, 5, "3:26")
+    scans = trays.scans(store, actor, made.id)
+    assert len(scans) == 10
+    assert all("region-marked" in {f.code for f in scan.findings} for scan in scans)
+    assert labels.accept_hints(store, actor, made.id) == 10
+    adapting.start(store, actor, made.id)
+    work_off()
+    version = versions.all(store, actor, made.id)[0]
+    _, model = versions.model_file(store, actor, version.id)
+    assert read_classifier_record(model).region == "slices 3 to 26"
+    bring("case", "hyperplasia", 5, 7)
+    assert all("region-missing" in codes(number) for number in (0, 1))
+    bring("case", "normal", 5, 6, "3:26")
+    assert "region-missing" not in codes(2)
+    store.close()

@@ -121,7 +121,7 @@ class _Taking:
         if name is None:
             return
         self._name = name.decode("utf-8", "replace")
-        spooled = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=self._folder)  # noqa: SIM115
+        spooled = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(self._folder))  # noqa: SIM115
         self._file = cast(BinaryIO, spooled)
 
     def data(self, data: bytes, start: int, end: int) -> None:

@@ -26,7 +26,7 @@ from ui.views.scans import ScansView
 from ui.views.worklist import WorklistView
 from workbench.errors import NotFound, SignInError, WorkbenchError
 from workbench.service import conditions, work
-from workbench.service.kinds import Actor, ConditionInfo, Role
+from workbench.service.kinds import Actor, ConditionInfo, JobInfo, Role
 
 _LOG = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
@@ -162,9 +162,13 @@ class Page:
     def _at(self, actor: Actor, desk: Desk) -> At:
         """Where somebody is now; what was taken away meanwhile leads back to the worklist."""
         condition: ConditionInfo | None = None
+        running: tuple[JobInfo, ...] = ()
         store = self._context.store
         if desk.condition_id is not None:
             try:
+                # Jobs first: one that ends in between has its effect in what is read after, and no further
+                # tick is needed to show it.
+                running = work.of_condition(store, actor, desk.condition_id)
                 condition = conditions.get(store, actor, desk.condition_id)
             except NotFound as error:
                 desk.leave()
@@ -174,7 +178,6 @@ class Page:
             desk.screen not in _FREE or (desk.screen == "define" and desk.draft is None)
         ):
             desk.screen = "worklist"
-        running = () if condition is None else work.of_condition(store, actor, condition.id)
         return At(actor, condition, desk.screen, desk, running)
 
     def _open(self, at: At, action: Action) -> None:

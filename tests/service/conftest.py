@@ -40,10 +40,16 @@ def engine(weights: Path) -> Engine:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "data")
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    """On SQLite, or on PostgreSQL where a test is parametrised with `ON_BOTH`."""
+    is_postgres = getattr(request, "param", "sqlite") == "postgresql"
+    url = request.getfixturevalue("postgres_server").new_database() if is_postgres else None
+    opened = Store.open(tmp_path / "data", url)
     yield opened
     opened.close()
+
+
+ON_BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 
 
 def person(store: Store, name: str, role: Role = Role.EDITOR) -> Actor:

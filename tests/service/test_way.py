@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.service.conftest import CLASSES, Run, class_files, done, lesions, upload
+from tests.service.conftest import CLASSES, ON_BOTH, Run, class_files, done, lesions, upload
 from workbench import demo
 from workbench.errors import SupportError
 from workbench.service import (
@@ -34,6 +35,7 @@ def labelled(store: Store, actor: Actor, phantoms: Path, run_jobs: Run) -> Condi
     return conditions.get(store, actor, condition.id)
 
 
+@ON_BOTH
 def test_the_whole_way_from_files_to_a_verdict(
     store: Store, ada: Actor, phantoms: Path, run_jobs: Run
 ) -> None:
@@ -262,3 +264,21 @@ def test_cases_that_came_while_adapting_are_read_after_it(
     adapting.start(store, ada, condition.id)
     run_jobs()
     assert all(case.reading is not None for case in reading.cases(store, ada, condition.id))
+
+
+@ON_BOTH
+def test_imports_into_one_condition_at_once_number_each_scan_once(
+    store: Store, ada: Actor, phantoms: Path, run_jobs: Run
+) -> None:
+    condition = lesions(store, ada)
+    for first in range(4):
+        upload(store, ada, condition.id, class_files(phantoms, 2, first=first))  # overlapping by one each
+    with ThreadPoolExecutor(3) as pool:
+        counts = [one.result() for one in [pool.submit(run_jobs) for _ in range(3)]]
+    assert sum(counts) == 4
+    tray = trays.scans(store, ada, condition.id)
+    assert [scan.number for scan in tray] == list(range(1, 11))
+    batches = imports.batches(store, ada, condition.id)
+    assert [batch.job.state for batch in batches] == ["done"] * 4
+    assert sum(len(batch.scans) for batch in batches) == 10
+    assert sum(len(batch.copies) for batch in batches) == 6

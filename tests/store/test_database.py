@@ -21,7 +21,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from tests.stores import PostgresServer, a_user
 from workbench.errors import StoreError
 from workbench.store import migrate, settings
-from workbench.store.database import Store
+from workbench.store.database import JOURNAL_BYTES, Store
 from workbench.store.schema import Base, Condition, Label, Setting, User
 
 
@@ -151,6 +151,30 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(
     with store.read() as session:
         assert session.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
     store.close()
+
+
+def test_the_journal_is_copied_while_nobody_commits_and_does_not_grow(sqlite_store: Store) -> None:
+    journal = sqlite_store.data_dir / "workbench.sqlite3-wal"
+    database = sqlite_store.data_dir / "workbench.sqlite3"
+    longest = 0
+
+    def write(number: int) -> None:
+        nonlocal longest
+        for turn in range(12):
+            with sqlite_store.session() as session:
+                settings.put(session, f"{number}-{turn}", "x" * 200_000)
+            longest = max(longest, journal.stat().st_size)
+
+    with ThreadPoolExecutor(4) as pool:
+        for one in [pool.submit(write, n) for n in range(4)]:
+            one.result()
+    # 9.6 MB were written.
+    assert longest < 2 * JOURNAL_BYTES
+    assert database.stat().st_size > JOURNAL_BYTES
+    with sqlite_store.read() as session:
+        assert session.scalar(text("PRAGMA wal_autocheckpoint")) == 0
+        assert session.scalar(text("PRAGMA integrity_check")) == "ok"
+        assert session.scalar(select(func.count()).select_from(Setting)) == 48
 
 
 def test_a_damaged_database_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,27 +49,45 @@ class Visit:
             self.page.wait_for_timeout(400)
             self.page.screenshot(path=str(self.screens / f"{name}.png"))
 
-    def drop(self, zone: str, files: Sequence[Path]) -> None:
-        self.page.set_input_files(f"{zone} input[type=file]", [str(file) for file in files])
+    def go(self, screen: str) -> None:
+        """Open a screen by the rail."""
+        self.page.click(f".wb-step[data-value={screen}]")
+        self.page.wait_for_selector(f".wb-step[data-value={screen}][aria-current=page]")
 
-    def name_condition(self, title: str, names: Sequence[str]) -> None:
-        page = self.page
-        page.wait_for_selector("#wb-title input")
-        page.wait_for_selector(".wb-step[aria-current=step]")
-        page.fill("#wb-title input", title)
-        for index, name in enumerate(names):
-            page.fill(f"#wb-name-{index} input", name)
-        page.press(f"#wb-name-{len(names) - 1} input", "Enter")
-        page.wait_for_selector("#wb-drop-0")
+    def define(self, title: str) -> None:
+        """A new condition with the classes that are offered."""
+        self.page.click("[data-action=new] >> nth=0")
+        self.page.wait_for_selector("#wb-title:focus")
+        self.page.keyboard.type(title)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_selector("#wb-view-scans [data-upload]")
 
-    def wait_for_thumbs(self, index: int, count: int) -> None:
-        script = f"document.querySelectorAll('#wb-tray-{index} .wb-thumb').length === {count}"
-        self.page.wait_for_function(script)
-        self.page.wait_for_function(f"!document.querySelector('#wb-tray-{index} progress')")
+    def drop_folder(self, folder: Path) -> None:
+        """A folder with its folders, consented to and stored."""
+        self.page.set_input_files("#wb-view-scans input.wb-choose-folder", str(folder))
+        self.page.wait_for_selector(".wb-staged")
+        self.page.click(".wb-staged .wb-main")
+        self.page.wait_for_selector(".wb-staged", state="detached")
+        self.page.wait_for_selector("#wb-scans-body .wb-batch")
+
+    def assert_accessible(self) -> None:
+        """No serious or critical finding of axe-core on what is shown.
+
+        Raises:
+            AssertionError: names each rule with the element.
+        """
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+        found = axe.Axe().run(self.page).response["violations"]
+        grave = [
+            f"{one['id']}: {one['nodes'][0]['html'][:160]}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert not grave, "\n".join(grave)
 
 
 @contextmanager
-def visit(address: str, width: int = 1280, height: int = 800) -> Iterator[Visit]:
+def visit(address: str, width: int = 1280, height: int = 800, light: bool = False) -> Iterator[Visit]:
     """Open the page in a fresh browser; the test is skipped where there is none."""
     sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     binary = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
@@ -83,6 +101,8 @@ def visit(address: str, width: int = 1280, height: int = 800) -> Iterator[Visit]
         browser = playwright.chromium.launch(executable_path=binary, args=_ARGS)
         page = browser.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(_WAIT_MS)
+        if light:
+            page.add_init_script("localStorage.setItem('workbench-theme', 'light')")
         here = Visit(page, screens)
         page.on("console", lambda m: here.complaints.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: here.complaints.append(str(error)))
@@ -92,5 +112,6 @@ def visit(address: str, width: int = 1280, height: int = 800) -> Iterator[Visit]
         own = (f"{address}/", "data:", "blob:")
         page.on("request", lambda r: None if r.url.startswith(own) else here.outside.append(r.url))
         page.goto(address + "/")
+        page.wait_for_selector(".wb-rail")
         yield here
         browser.close()

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import uvicorn
 from argon2 import PasswordHasher
 from PIL import Image
 
-from ui.former.app import build as build_former
-from ui.former.session import Session, Sessions
-from ui.former.work import Engine
 from ui.serving import Serving
 from workbench.backbones import BackboneSpec
 from workbench.imaging.phantom import write_phantoms
@@ -27,7 +22,7 @@ from workbench.service.accounts import passwords
 from workbench.service.kinds import Role
 
 from .people import PASSWORD, Person, signed_in
-from .serve import Served, running, served
+from .serve import Served, served
 
 
 @pytest.fixture(autouse=True)
@@ -49,18 +44,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_learner(learner, path, describe(learner, "tiny"))
     return path
-
-
-@pytest.fixture(scope="session")
-def engine(weights: Path) -> Engine:
-    return Engine(weights)
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    sessions = Sessions(tmp_path / "sessions")
-    yield sessions.new()
-    sessions.close()
 
 
 @pytest.fixture(scope="session")
@@ -123,15 +106,3 @@ def ben(department: Served) -> Iterator[Person]:
     """An editor."""
     with signed_in(department.address, "ben") as person:
         yield person
-
-
-@pytest.fixture(scope="session")
-def former_address(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the page held in memory is served."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    site = build_former(weights, port, tmp_path_factory.mktemp("former"))
-    server = uvicorn.Server(uvicorn.Config(site.app, log_level="error", timeout_graceful_shutdown=1))
-    with running(server, listening):
-        yield f"http://127.0.0.1:{port}"
-    site.close()

@@ -47,7 +47,7 @@ class Fake:
         return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
 
     def token(self, form: dict[str, str], authorization: str) -> dict[str, str] | None:
-        """Tokens for a code: once, to the client that asked, with the verifier of its challenge (RFC 7636)."""
+        """Tokens for a code: once, to the client that asked, with its verifier (RFC 7636)."""
         query = self.codes.pop(form["code"], None)
         expected = base64.b64encode(f"{CLIENT}:{SECRET.replace(' ', '+')}".encode()).decode()
         plain = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()

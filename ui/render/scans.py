@@ -206,6 +206,9 @@ def _batch(batch: Batch, scans: Sequence[ScanInfo]) -> str:
         for name, number in batch.copies
     )
     copies = f'<ul class="wb-findings" aria-label="Copies">{copies}</ul>' if copies else ""
+    forget = ""
+    if batch.refused or batch.copies:
+        forget = button("Forget the files’ names", "dismiss", job.id, "bare")
     kept = "".join(f"<li>{esc(told)}</li>" for told in batch.deidentified)
     kept = (
         f'<details class="wb-fold" id="wb-kept-{job.id}"><summary>What became of identifiers</summary>'
@@ -217,7 +220,7 @@ def _batch(batch: Batch, scans: Sequence[ScanInfo]) -> str:
         f'<section class="wb-card wb-batch" aria-label="Import"><div class="wb-line wb-apart">'
         f'<ul class="wb-facts">{line}</ul><span class="wb-aside">{esc(ago(job.finished or job.created))}'
         "</span></div>"
-        f"{refused}{copies}{kept}</section>"
+        f"{refused}{copies}{forget}{kept}</section>"
     )
 
 

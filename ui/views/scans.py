@@ -84,6 +84,8 @@ class ScansView(View):
         elif action.name == "remove":
             trays.remove(store, at.actor, [action.value])
             desk.say("Taken out of the condition.")
+        elif action.name == "dismiss":
+            imports.dismiss(store, at.actor, action.value)
         elif action.name == "cancel":
             work.cancel(store, at.actor, action.value)
 

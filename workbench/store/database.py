@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -31,6 +31,8 @@ from workbench.store.blobs import Blobs
 DATABASE_FILE, UNFINISHED = "workbench.sqlite3", "restoring"
 OURS = frozenset({DATABASE_FILE, UNFINISHED, "blobs", "spool", "secret.key", "signing.key"})
 """What a data directory may be known by."""
+JOURNAL_BYTES = 1 << 22
+"""SQLite's journal is copied into the database once it is that long."""
 WAIT_SECONDS = 60
 """How long a writer waits for the others before it gives up."""
 _NAME = re.compile(r"[0-9a-f]{32}")
@@ -57,6 +59,7 @@ class Store:
         self.dialect = engine.dialect.name
         self._engine = engine
         self._writers: set[int] = set()
+        self._journal = data_dir / f"{DATABASE_FILE}-wal"
         self._writing = sessionmaker(engine, expire_on_commit=False)
         self._reading = sessionmaker(engine.execution_options(reading=True), expire_on_commit=False)
         audit.append_at_commit(self._writing)
@@ -110,6 +113,8 @@ class Store:
                 yield session
         finally:
             self._writers.discard(thread)
+        if self.dialect == "sqlite":
+            self._checkpoint()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -135,6 +140,23 @@ class Store:
     def close(self) -> None:
         """Give every connection back."""
         self._engine.dispose()
+
+    def _checkpoint(self) -> None:
+        """Copy SQLite's journal into the database where it has grown long, while nobody else commits.
+
+        SQLite does that by itself after any commit; before version 3.51.3 it may damage the database when
+        another commit falls within (https://www.sqlite.org/wal.html#walresetbug). A write lock of a second
+        connection rules that out.
+        """
+        with suppress(DBAPIError, sqlite3.Error, FileNotFoundError):
+            if self._journal.stat().st_size < JOURNAL_BYTES:
+                return
+            with self._engine.begin():  # BEGIN IMMEDIATE
+                connection = self._engine.raw_connection()
+                try:
+                    connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+                finally:
+                    connection.close()
 
 
 def prepare_folder(data_dir: Path) -> None:
@@ -183,7 +205,9 @@ def _sqlite_engine(file: Path) -> Engine:
         cursor.execute("PRAGMA foreign_keys=ON")
         # What is deleted is overwritten, not left in free pages.
         cursor.execute("PRAGMA secure_delete=ON")
-        cursor.execute("PRAGMA journal_size_limit=67108864")
+        # See `Store._checkpoint`.
+        cursor.execute("PRAGMA wal_autocheckpoint=0")
+        cursor.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES // 4}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
