@@ -83,7 +83,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-REQUIRED = [*PROJECT["dependencies"], *EXTRAS["pretrained"]]
+REQUIRED = [*PROJECT["dependencies"], *EXTRAS["oidc"], *EXTRAS["postgres"], *EXTRAS["pretrained"]]
 
 
 def test_no_dependency_brings_torchvision_or_chooses_an_accelerator() -> None:

@@ -26,6 +26,7 @@ border-radius:10px;padding:28px 30px 30px}
 .card.wide{max-width:680px}
 .brand{display:flex;align-items:center;gap:10px;font-weight:600;margin:0 0 22px}
 .brand svg{width:26px;height:26px;fill:none;stroke:var(--wb-accent);stroke-width:1.5;flex:none}
+.brand .dot{fill:var(--wb-accent);stroke:none}
 h1{font-size:20px;font-weight:600;margin:0 0 18px}
 h2{font-size:15px;font-weight:600;margin:30px 0 12px;padding-top:22px;border-top:1px solid var(--wb-line)}
 p{margin:0 0 14px}
@@ -52,8 +53,8 @@ th{font-weight:400;color:var(--wb-muted)}
 a{color:var(--wb-accent)}
 """
 _MARK = (
-    '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="9"/>'
-    '<circle cx="12" cy="12" r="4"/></svg>'
+    '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="9.2"/>'
+    '<path d="M12 2.8v4M12 17.2v4M2.8 12h4M17.2 12h4"/><circle cx="12" cy="12" r="2.4" class="dot"/></svg>'
 )
 
 
@@ -64,7 +65,7 @@ def page(title: str, body: Markup, status: int = 200, wide: bool = False) -> HTM
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)} - Few-shot diagnosis workbench</title><style>{_styles()}</style></head>"
-        f'<body><div class="banner" role="note">{escape(NOTICE)}</div><main><div class="{card}">'
+        f'<body><header class="banner">{escape(NOTICE)}</header><main><div class="{card}">'
         f'<p class="brand">{_MARK}Few-shot diagnosis workbench</p><h1>{escape(title)}</h1>{body}'
         f"</div></main></body></html>",
         status_code=status,

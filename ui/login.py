@@ -131,7 +131,7 @@ def _account(store: Store, actor: Actor, problem: str = "", token: str = "", sta
         if one.user == actor.name
     )
     listed = Markup(
-        "<table><thead><tr><th>For</th><th>Ends</th><th>Last used</th><th></th></tr></thead>"
+        "<table><thead><tr><th>For</th><th>Ends</th><th>Last used</th><td></td></tr></thead>"
         "<tbody>{}</tbody></table>"
     ).format(rows)
     fresh = Markup(

@@ -242,7 +242,7 @@ def test_processes_that_start_together_do_not_trip_over_each_other(
 ) -> None:
     if database_url is not None:
         database_url = request.getfixturevalue("postgres_server").new_database()  # without tables
-    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(4, multiprocessing.get_context("fork")) as pool:
         asked = [pool.submit(_open_and_write, tmp_path / "data", database_url, n) for n in range(8)]
         assert len({one.result() for one in asked}) == 8
 

@@ -42,12 +42,13 @@ def _effects(store: Store) -> Counter[str]:
 
 def _check(store: Store, acknowledged: list[str]) -> None:
     with store.read() as session:
-        states = {row.id: row.state for row in session.scalars(select(JobRow))}
+        rows = session.scalars(select(JobRow)).all()
+        states = {row.id: row.state for row in rows}
         if store.dialect == "sqlite":
             assert session.scalar(text("PRAGMA integrity_check")) == "ok"
             assert session.execute(text("PRAGMA foreign_key_check")).all() == []
     assert set(acknowledged) <= set(states)
-    assert set(states.values()) == {"done"}
+    assert [(row.state, row.error, row.attempts) for row in rows if row.state != "done"] == []
     assert _effects(store) == Counter(list(states))
     assert audit.verify(store).broken is None
 
@@ -113,8 +114,6 @@ def test_killed_at_each_statement_of_a_job_in_turn(
 
 
 def _work(place: Path, url: str | None, name: str) -> None:
-    jobs.LEASE_SECONDS = 1.0
-    jobs.MOST_DEATHS = 1000
     loop.run(Store.open(place, url), {"read": _effect}, threading.Event(), name)
 
 
@@ -164,11 +163,20 @@ def _kill_at_random(place: Path, url: str | None, kills: int, seed: int) -> None
     store.close()
 
 
+@pytest.fixture
+def _quick_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here and in what is forked from here; the job is not to blame for its deaths."""
+    monkeypatch.setattr(jobs, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(jobs, "MOST_DEATHS", 1000)
+
+
+@pytest.mark.usefixtures("_quick_leases")
 def test_killed_at_random(tmp_path: Path, database_url: str | None) -> None:
     _kill_at_random(tmp_path / "data", database_url, kills=6, seed=0)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_quick_leases")
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_killed_at_random_many_times(tmp_path: Path, database_url: str | None, seed: int) -> None:
     _kill_at_random(tmp_path / "data", database_url, kills=60, seed=seed)

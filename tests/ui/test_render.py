@@ -69,7 +69,9 @@ def pages(text: str) -> list[str]:
         frame.top(at, True),
         frame.rail(at),
         frame.said(Notice("warning", text)),
-        worklist.rows((open_one,), {open_one.id: job(state="running", done=1, total=4)}, open_one.id, Role.ADMIN),
+        worklist.rows(
+            (open_one,), {open_one.id: job(state="running", done=1, total=4)}, open_one.id, Role.ADMIN
+        ),
         define.page(open_one.draft, open_one, None),
         define.page(open_one.draft, None, open_one),
         define.sharing(open_one),

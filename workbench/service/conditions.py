@@ -17,9 +17,9 @@ from workbench.errors import NotAllowed, NotFound, StaleEdit, SupportError
 from workbench.service import spools
 from workbench.service.access import level_of, visible
 from workbench.service.drafts import MAX_TITLE, checked
+from workbench.service.extending import take_over
 from workbench.service.kinds import Actor, ConditionInfo, Draft, Level, Role
 from workbench.service.overview import overview
-from workbench.service.standing import standings
 from workbench.store import audit, jobs
 from workbench.store.database import Store
 from workbench.store.schema import (
@@ -175,27 +175,8 @@ def extend(store: Store, actor: Actor, condition_id: str, draft: Draft) -> Condi
     with store.session() as session:
         parent = level_of(session, actor, condition_id, Level.EDIT)
         child = _created(session, actor, draft, parent.id)
-        by_name = {one.name.casefold(): one.id for one in child.classes}
-        moved = {
-            one.id: by_name[one.name.casefold()] for one in parent.classes if one.name.casefold() in by_name
-        }
-        if not moved:
-            raise SupportError(
-                "None of its classes is one of the condition it extends. Keep at least one name."
-            )
-        known = standings(session, parent.id)
-        rows = session.scalars(
-            select(ScanRow)
-            .where(ScanRow.condition_id == parent.id, ScanRow.role == "support", ScanRow.removed.is_(None))
-            .order_by(ScanRow.number)
-        ).all()
-        number = 1
-        for row in rows:
-            said = known[row.id].counts_as if row.id in known else None
-            if said in moved:
-                _copy(session, actor, row, child.id, number, moved[said])
-                number += 1
-        detail = {"parent": parent.id, "scans": number - 1}
+        count = take_over(session, actor, parent, child)
+        detail = {"parent": parent.id, "scans": count}
         audit.record(session, actor.user_id, "condition.extend", "condition", child.id, detail)
         session.flush()
         return overview(session, actor, child)
@@ -285,22 +266,6 @@ def _rename(session: Session, condition: Condition, names: Sequence[str]) -> Non
     for index, (one, name) in enumerate(zip(ordered, names, strict=True)):
         one.name, one.position = name, index
     condition.classes = ordered
-
-
-def _copy(
-    session: Session, actor: Actor, row: ScanRow, condition_id: str, number: int, class_id: str
-) -> None:
-    """A scan of another condition as one of this, labelled; the files are the same."""
-    twin = ScanRow(id=new_id(), condition_id=condition_id, number=number, role="support")
-    for name in (
-        "blob", "preview", "bytes", "slices", "rows", "columns", "channels", "modality", "body_part", "units",
-        "patient", "identity", "copy", "findings",
-    ):  # fmt: skip
-        setattr(twin, name, getattr(row, name))
-    twin.uploader_id, twin.beside = actor.user_id, []
-    session.add(twin)
-    session.flush()
-    session.add(Label(scan_id=twin.id, user_id=actor.user_id, reader=actor.reader, class_id=class_id))
 
 
 def _user_named(session: Session, name: str) -> User:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from workbench.errors import NotFound, QuotaExceeded, SupportError
-from workbench.imaging.limits import LIMITS
 from workbench.imaging.options import ReadOptions, Remedy
 from workbench.imaging.region import Region, parse_region
 from workbench.service import spools
@@ -23,21 +22,15 @@ from workbench.service.access import level_of
 from workbench.service.drafts import MAX_CLASSES
 from workbench.service.identifiers import summary
 from workbench.service.kinds import Actor, Batch, ImportOptions, JobInfo, Level, Refusal
+from workbench.service.room import LARGEST_FILE, room_for
 from workbench.service.serial import dumped, loaded
 from workbench.service.spools import About, Spool
 from workbench.service.work import info
-from workbench.store import audit, jobs, settings
-from workbench.store.blobs import free_bytes
+from workbench.store import audit, jobs
 from workbench.store.database import Store
-from workbench.store.schema import Condition, JobRow, ScanRow, User, new_id
+from workbench.store.schema import JobRow, ScanRow, new_id
 
 ROLES = ("support", "case", "cohort")
-QUOTA_SETTING = "quota.bytes"
-DEFAULT_QUOTA = 100 * 2**30
-LARGEST_FILE = LIMITS.archive_bytes
-LARGEST_IMPORT = 4 * LIMITS.archive_bytes
-_SPARE = 2**30
-"""Bytes that stay free on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +107,7 @@ def take(
     """
     with store.read() as session:
         spool = _open(store, session, actor, job_id)
-        room = _room(store, session, spool)
+        room = room_for(store, session, spool)
     if size is not None and size > room:
         raise QuotaExceeded(
             "There is no room for these files. Remove scans or conditions that are no longer needed, or ask "
@@ -255,33 +248,6 @@ def _open(store: Store, session: Session, actor: Actor, job_id: str) -> Spool:
     if session.get(JobRow, job_id) is not None:
         raise NotFound("This import is under way already. Drop further files as another one.")
     return spool
-
-
-def _room(store: Store, session: Session, spool: Spool) -> int:
-    """Bytes that an import may still take: by its own limit, its condition's owner, and the disk."""
-    condition = session.get(Condition, spool.about.condition_id)
-    if condition is None:
-        raise NotFound("The condition is gone. Drop the files into another.")
-    owner = session.get(User, condition.owner_id)
-    quota = owner.quota if owner is not None and owner.quota is not None else _site_quota(session)
-    taken = spool.bytes
-    free = free_bytes(store.data_dir) - _SPARE
-    return min(LARGEST_IMPORT - taken, quota - used(session, condition.owner_id) - taken, free)
-
-
-def used(session: Session, user_id: str) -> int:
-    """Bytes that the scans of somebody's conditions hold."""
-    total = session.scalar(
-        select(func.sum(ScanRow.bytes))
-        .join(Condition, Condition.id == ScanRow.condition_id)
-        .where(Condition.owner_id == user_id)
-    )
-    return int(total or 0)
-
-
-def _site_quota(session: Session) -> int:
-    named = settings.get(session, QUOTA_SETTING)
-    return int(named) if named.isdecimal() else DEFAULT_QUOTA
 
 
 def _batch(store: Store, actor: Actor, row: JobRow, scans: tuple[str, ...]) -> Batch:

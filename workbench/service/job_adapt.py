@@ -30,12 +30,12 @@ from workbench.errors import NotFound, SupportError
 from workbench.evaluation.statistics import Interval, Proportion
 from workbench.learners.files import LoadedLearner
 from workbench.service.adapting import AdaptGiven
+from workbench.service.asking import ask_to_read
 from workbench.service.earlier import earlier_population
 from workbench.service.engine import Engine
 from workbench.service.job_read import read_all, unread, write_readings
 from workbench.service.kinds import AdaptResult, Interval95, Judged, Point, Share95
 from workbench.service.overview import plural
-from workbench.service.reading import ask_to_read
 from workbench.service.scanfile import open_scan
 from workbench.service.serial import dumped, loaded
 from workbench.service.shown import Labelled

@@ -12,10 +12,11 @@ from pathlib import Path
 from sqlalchemy import select
 
 from workbench.errors import NotFound
+from workbench.service.adding import add_rows
 from workbench.service.engine import Engine
 from workbench.service.hints import Hints
 from workbench.service.imports import ImportGiven
-from workbench.service.job_import import add_rows, take_files
+from workbench.service.job_import import take_files
 from workbench.service.kinds import ImportOptions
 from workbench.service.spools import SpooledFile, remove
 from workbench.store import audit, jobs

@@ -19,10 +19,10 @@ from workbench.adaptation.saliency import saliency
 from workbench.data.examples import Example
 from workbench.errors import NotFound, ScanRefused
 from workbench.imaging.scan import Scan
+from workbench.service.asking import EvidenceGiven, ReadGiven
 from workbench.service.engine import Engine
 from workbench.service.kinds import AdaptResult, ShownReading
 from workbench.service.pictures import jpeg
-from workbench.service.reading import EvidenceGiven, ReadGiven
 from workbench.service.scanfile import open_scan
 from workbench.service.serial import dumped, loaded
 from workbench.service.shown import Labelled, shown_reading

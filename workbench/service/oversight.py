@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from workbench.service.access import require_role
-from workbench.service.imports import DEFAULT_QUOTA, QUOTA_SETTING
 from workbench.service.kinds import Actor, Role
+from workbench.service.room import DEFAULT_QUOTA, QUOTA_SETTING
 from workbench.store import audit, settings
 from workbench.store.database import DATABASE_FILE, Store
 from workbench.store.schema import AuditRow, Blob, JobRow, User

@@ -9,12 +9,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from workbench.errors import NotFound, SupportError
 from workbench.imaging.modality import same_modality
 from workbench.service.access import held_level, level_of, scan_of
+from workbench.service.asking import EvidenceGiven, waiting_job
 from workbench.service.kinds import Actor, AdaptResult, CaseInfo, JobInfo, Level, ScanInfo, ShownReading
 from workbench.service.overview import active_version
 from workbench.service.serial import dumped, loaded
@@ -35,21 +36,6 @@ from workbench.store.schema import (
 
 VERDICTS = ("agree", "disagree", "unsure")
 UNSURE = "unsure"
-
-
-@dataclass(frozen=True, slots=True)
-class ReadGiven:
-    """Arguments of a read job: the version that reads every case it has not read."""
-
-    version_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceGiven:
-    """Arguments of an evidence job."""
-
-    scan_id: str
-    version_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +159,7 @@ def ask_evidence(store: Store, actor: Actor, scan_id: str) -> JobInfo:
         if version is None or _reading(session, row.id, version.id) is None:
             raise SupportError(f"Scan {row.number} has not been read yet. Wait for its reading.")
         given = dumped(EvidenceGiven(row.id, version.id))
-        job_id = _waiting(session, row.condition_id, "evidence", given)
+        job_id = waiting_job(session, row.condition_id, "evidence", given)
         if job_id is None:
             job_id = jobs.enqueue(session, "evidence", actor.user_id, row.condition_id, given)
         found = session.get(JobRow, job_id)
@@ -196,26 +182,6 @@ def evidence(store: Store, actor: Actor, scan_id: str) -> bytes:
         raise NotFound("There is no such picture. Ask where the evidence lies first.")
     with store.blobs.open(sha256) as stream:
         return stream.read()
-
-
-def ask_to_read(session: Session, user_id: str, condition_id: str, version_id: str) -> str | None:
-    """A job for the cases that a version has not read; None where there are none, or one waits already."""
-    unread = session.scalar(
-        select(func.count())
-        .select_from(ScanRow)
-        .where(
-            ScanRow.condition_id == condition_id,
-            ScanRow.role == "case",
-            ScanRow.removed.is_(None),
-            ~select(ReadingRow.id)
-            .where(ReadingRow.scan_id == ScanRow.id, ReadingRow.version_id == version_id)
-            .exists(),
-        )
-    )
-    given = dumped(ReadGiven(version_id))
-    if not unread or _waiting(session, condition_id, "read", given) is not None:
-        return None
-    return jobs.enqueue(session, "read", user_id, condition_id, given)
 
 
 def _case(
@@ -312,13 +278,3 @@ def _reading(session: Session, scan_id: str, version_id: str) -> ReadingRow | No
     return session.scalar(
         select(ReadingRow).where(ReadingRow.scan_id == scan_id, ReadingRow.version_id == version_id)
     )
-
-
-def _waiting(session: Session, condition_id: str, kind: str, given: object) -> str | None:
-    """A job of that kind with these arguments that nobody has taken yet."""
-    rows = session.scalars(
-        select(JobRow).where(
-            JobRow.condition_id == condition_id, JobRow.kind == kind, JobRow.state == "queued"
-        )
-    )
-    return next((row.id for row in rows if row.given == given), None)

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from workbench.errors import NotFound
 from workbench.service.access import held_level, level_of
+from workbench.service.asking import ask_to_read
 from workbench.service.kinds import Actor, AdaptResult, Level, VersionInfo
-from workbench.service.reading import ask_to_read
 from workbench.service.serial import loaded
 from workbench.service.standing import labelled_by
 from workbench.store import audit
