@@ -55,11 +55,11 @@ _KEYS = (
         "Image",
         (
             ("Drag", "Level (up, down) and width (left, right)"),
-            ("Wheel, [ ]", "Slices; Ctrl and wheel zooms"),
+            ("Wheel [ ]", "Slices; Ctrl and wheel zooms"),
             ("Right drag", "Zoom; middle drag or Space and drag moves"),
             ("W", "Next window preset"),
             ("I", "Invert"),
-            ("R, double click", "As it was"),
+            ("R", "As it was; so does a double click"),
         ),
     ),
 )
