@@ -114,7 +114,7 @@ class ScansView(View):
         if found is None or not ticked:
             raise SupportError("Tick the studies to bring in.")
         chosen = [Selection(found.studies[n].uid) for n in ticked if n < len(found.studies)]
-        pacs.retrieve(self._context.store, at.actor, at.opened.id, found.archive, chosen)
+        pacs.retrieve(self._context.store, at.actor, at.opened.id, found.archive, chosen, "support")
         at.desk.found = None
         at.desk.say("They are being fetched, and read as they come.", "info")
 
