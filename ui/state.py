@@ -90,7 +90,6 @@ class Desk:
         against: identifier of the version it is compared with, or None.
         report: identifier of the evaluation report looked at, empty for the newest.
         framed: identifier of the report that the tab shows now, or None before the first.
-        cell: row and column of the confusion matrix whose scans are shown, or None.
     """
 
     screen: str = "worklist"
@@ -117,7 +116,6 @@ class Desk:
     against: str | None = None
     report: str = ""
     framed: str | None = None
-    cell: tuple[int, int] | None = None
 
     def say(self, text: str, state: str = "ok") -> None:
         """Leave a line for the next answer."""
@@ -147,7 +145,7 @@ class Desk:
             self.condition_id = condition_id
             self.drop_draft()
             self.case = self.beside = None
-            self.version = self.against = self.cell = None
+            self.version = self.against = None
             self.overlaid = self.own_first = False
             self.staged = self.found = None
             self.lights, self.tray, self.undone = "all", "all", ""
