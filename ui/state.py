@@ -91,7 +91,6 @@ class Desk:
         against: identifier of the version it is compared with, or None.
         report: identifier of the evaluation report looked at, empty for the newest.
         framed: identifier of the report that the tab shows now, or None before the first.
-        cell: row and column of the confusion matrix whose scans are shown, or None.
     """
 
     screen: str = "worklist"
@@ -149,7 +148,7 @@ class Desk:
             self.condition_id = condition_id
             self.drop_draft()
             self.case = self.beside = None
-            self.version = self.against = self.cell = None
+            self.version = self.against = None
             self.overlaid = self.own_first = False
             self.staged = self.found = None
             self.lights, self.tray, self.undone = "all", "all", ""

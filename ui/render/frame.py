@@ -41,6 +41,17 @@ _KEYS = (
         ),
     ),
     (
+        "Read",
+        (
+            ("↑ ↓", "Other case"),
+            ("1 … 8", "Your own reading, while it is asked for; then: that nearest scan beside the case"),
+            ("0", "The case alone"),
+            ("A D U", "Agree, disagree, unsure"),
+            ("N", "Next case without your verdict"),
+            ("E", "Where the evidence lies"),
+        ),
+    ),
+    (
         "Image",
         (
             ("Drag", "Level (up, down) and width (left, right)"),

@@ -124,7 +124,7 @@ def result(version: VersionInfo, scans: Scans) -> str:
     """
     found = version.result
     pairs = (
-        _panel("Confusion matrix", "press a number to see the scans", matrix(found, scans))
+        _panel("Confusion matrix", "press one to see the scans", matrix(found, scans))
         + _panel("Per class", "sensitivity, 95 % interval", _classes(found)),
         _panel("More patients", "forecast of the accuracy", _forecast(found))
         + _panel("When to call it", "threshold for the stated cost", _threshold(found)),
