@@ -117,7 +117,6 @@ class Desk:
     against: str | None = None
     report: str = ""
     framed: str | None = None
-    cell: tuple[int, int] | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def say(self, text: str, state: str = "ok") -> None:
