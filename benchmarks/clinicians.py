@@ -27,7 +27,6 @@ from pathlib import Path
 import numpy as np
 from pydicom import dcmread
 from scipy.ndimage import zoom
-from workbench.store.database import Store
 
 from benchmarks.client import Clinician, Stopwatch
 from benchmarks.site import Site
@@ -36,6 +35,7 @@ from workbench.evaluation.plaintext import NOTICE
 from workbench.imaging.phantom import write_phantoms
 from workbench.service import accounts
 from workbench.service.kinds import Role
+from workbench.store.database import Store
 
 CLASSES = ("smooth", "spiculated")
 PAGE, UPLOAD, LABEL, SLICE = "page", "upload of ten scans", "label", "slice in the viewer"

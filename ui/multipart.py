@@ -7,7 +7,7 @@ send it for folders when asked to; whoever takes the file cleans it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -49,7 +49,7 @@ def boundary_of(content_type: str) -> bytes:
     return boundary
 
 
-async def parts(stream: AsyncIterator[bytes], boundary: bytes, folder: Path) -> AsyncIterator[Part]:
+async def parts(stream: AsyncIterator[bytes], boundary: bytes, folder: Path) -> AsyncGenerator[Part, None]:
     """The files of a form, each as soon as it is whole; fields that are no files are passed over.
 
     Args:

@@ -157,7 +157,11 @@ class Page:
         except Exception:
             _LOG.exception("A handler of the page failed")
             desk.say(_DEFECT, "refused")
-        return self.show(self._at(actor, desk))
+        try:
+            return self.show(self._at(actor, desk))
+        except Exception:
+            _LOG.exception("A screen cannot be shown")
+            return {self.said: frame.said(Notice("refused", _DEFECT)), self.timer: gr.Timer(active=False)}
 
     def _at(self, actor: Actor, desk: Desk) -> At:
         """Where somebody is now; what was taken away meanwhile leads back to the worklist."""
@@ -189,8 +193,11 @@ class Page:
             desk.go(where, condition_id)
 
     def _go(self, at: At, action: Action) -> None:
-        """Go to a screen."""
+        """Go to a screen, or say that the reader's name was set."""
         desk = at.desk
+        if action.name == "named":
+            desk.say("Your labels and opinions now carry this name.")
+            return
         if action.name != "go" or action.value not in SCREENS:
             return
         if action.value == "admin" and at.actor.role is not Role.ADMIN:
@@ -198,7 +205,7 @@ class Page:
         if action.value == "worklist":
             desk.leave()
             return
-        desk.draft = desk.extending = None
+        desk.drop_draft()
         desk.go(action.value)
 
     def _anything_runs(self, at: At) -> bool:

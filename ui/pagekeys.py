@@ -34,7 +34,7 @@ class PageKeys:
         path = str(scope["path"])
         if path.startswith("/gradio_api/heartbeat/"):
             keys.append(path.rstrip("/").rpartition("/")[2])
-        receive = meter.receive
+        receive: Receive = meter.receive
         if scope["method"] == "POST":
             receive, body = await _buffered(meter)
             keys += _key_in(body)

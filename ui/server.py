@@ -14,7 +14,7 @@ from http.cookies import CookieError, SimpleCookie
 import gradio as gr
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui import forms
 from ui.headers import FORMS, headers_for, with_headers
@@ -83,7 +83,9 @@ class Gate:
         path, method = str(scope["path"]), str(scope["method"])
         secure = self._serving.secure
         refusal = self._misdirected(path, method, headers)
-        actor, by_token, extra = None, False, ()
+        actor: Actor | None = None
+        by_token = False
+        extra: tuple[tuple[bytes, bytes], ...] = ()
         if refusal is None:
             actor, by_token = await self._who(path, headers)
             if actor is None and path == "/" and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
@@ -92,7 +94,7 @@ class Gate:
             if actor is None and path == "/" and method in _SAFE and not self._serving.login:
                 actor, extra = await self._welcome()
             refusal = self._unwanted(path, method, headers, actor, by_token)
-        if refusal is not None and refusal.status == 401 and path == "/":
+        if refusal is not None and refusal.status == 401 and (path == "/" or path.startswith(FORMS)):
             to_login = ((b"location", b"/login"), (b"cache-control", b"no-store"))
             await _answer(send, 303, b"", (*headers_for(path, secure), *to_login))
             return
@@ -114,15 +116,15 @@ class Gate:
         """Let the application answer, unless the request overruns its limits first."""
         started = False
 
-        async def watched(message: object) -> None:
+        async def watched(message: Message) -> None:
             nonlocal started
             if meter.overrun is None or started:
                 started = True
-                await send(message)  # type: ignore[arg-type]
+                await send(message)
 
         try:
             if meter.overrun is None:
-                await self._app(scope, receive, watched)  # type: ignore[arg-type]
+                await self._app(scope, receive, watched)
         except Exception:
             if meter.overrun is None:
                 raise

@@ -6,8 +6,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from workbench.pacs.archive import StudyMatch
 from workbench.service.kinds import Actor, ConditionInfo, Draft, JobInfo
 from workbench.store.database import Store
 
@@ -21,13 +21,11 @@ class Context:
 
     Attributes:
         store: conditions, scans, labels, jobs.
-        archives: file that names the picture archives to be queried, None where there are none.
         login: whether people sign in; without it the one person of this machine is everybody.
         method: name of the method that adapts by default; empty for the weights' own.
     """
 
     store: Store
-    archives: Path | None = None
     login: bool = False
     method: str = ""
 
@@ -55,6 +53,14 @@ class Staged:
     folders: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Studies that an archive found, for the asker's own screen; in memory only."""
+
+    archive: str
+    studies: tuple[StudyMatch, ...] = field(repr=False)
+
+
 @dataclass(slots=True)
 class Desk:
     """What one tab looks at.
@@ -67,8 +73,11 @@ class Desk:
         last: identifier of the condition that was open before, and `last_screen` where; for the worklist.
         archived: whether the worklist shows what was put away.
         draft: of the define screen, while it has unsaved changes of classes; None otherwise.
+        revision: of the condition that the draft was begun from; see `workbench.errors.StaleEdit`.
+        stale: whether somebody else saved meanwhile.
         extending: identifier of the condition that the draft extends, or None.
         staged: files that wait for consent, or None.
+        found: what was last found in an archive, or None.
         lights: which scans the scans screen lists: ``all``, ``warning`` or ``error``.
         tray: which scans the label screen lists: ``todo``, ``all``, ``unsure``, ``disputed`` or ``doubtful``.
         undone: scan that the label screen goes to (its label was taken back, or it is to be looked at), and
@@ -81,7 +90,6 @@ class Desk:
         against: identifier of the version it is compared with, or None.
         report: identifier of the evaluation report looked at, empty for the newest.
         framed: identifier of the report that the tab shows now, or None before the first.
-        cell: row and column of the confusion matrix whose scans are shown, or None.
     """
 
     screen: str = "worklist"
@@ -92,8 +100,11 @@ class Desk:
     last_screen: str = ""
     archived: bool = False
     draft: Draft | None = None
+    revision: int = 0
+    stale: bool = False
     extending: str | None = None
     staged: Staged | None = None
+    found: Found | None = None
     lights: str = "all"
     tray: str = "all"
     undone: str = ""
@@ -105,7 +116,6 @@ class Desk:
     against: str | None = None
     report: str = ""
     framed: str | None = None
-    cell: tuple[int, int] | None = None
 
     def say(self, text: str, state: str = "ok") -> None:
         """Leave a line for the next answer."""
@@ -115,8 +125,14 @@ class Desk:
         """Back to the worklist; what was open is remembered."""
         if self.condition_id is not None:
             self.last, self.last_screen = self.condition_id, self.screen
-        self.condition_id = self.draft = self.extending = None
+        self.condition_id = None
+        self.drop_draft()
         self.screen = "worklist"
+
+    def drop_draft(self) -> None:
+        """Forget unsaved changes of a condition."""
+        self.draft = self.extending = None
+        self.revision, self.stale = 0, False
 
     def begin(self, draft: Draft | None = None, extending: str | None = None) -> None:
         """Define a new condition."""
@@ -127,10 +143,11 @@ class Desk:
         """Open a screen, of another condition where one is named."""
         if condition_id is not None and condition_id != self.condition_id:
             self.condition_id = condition_id
-            self.draft = self.extending = self.case = self.beside = None
-            self.version = self.against = self.cell = None
+            self.drop_draft()
+            self.case = self.beside = None
+            self.version = self.against = None
             self.overlaid = self.own_first = False
-            self.staged = None
+            self.staged = self.found = None
             self.lights, self.tray, self.undone = "all", "all", ""
         self.screen = screen
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 ASSETS = Path(__file__).parent / "assets"
 STYLES = ("base", "components", "worklist", "define", "scans", "label", "adapt", "read", "evaluate", "admin")
-SCRIPTS = ("frame", "viewer", "uploads", "tray", "read")
+SCRIPTS = ("frame", "viewer", "uploads", "archive", "tray", "read")
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 

@@ -21,8 +21,9 @@ from sqlalchemy.orm.exc import StaleDataError
 from tests.stores import PostgresServer, a_user
 from workbench.errors import StoreError
 from workbench.store import migrate, settings
-from workbench.store.database import JOURNAL_BYTES, Store
+from workbench.store.database import Store
 from workbench.store.schema import Base, Condition, Label, Setting, User
+from workbench.store.sqlite import JOURNAL_BYTES
 
 
 def test_the_migrations_make_exactly_the_tables(store: Store) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 
 from tests.stores import a_user
 from workbench.errors import SupportError
-from workbench.store import jobs, loop, settings
+from workbench.store import jobs, loop, settings, turns
 from workbench.store.database import Store
 from workbench.store.schema import JobRow, Setting
 
@@ -134,7 +134,7 @@ def test_whoever_waited_long_enough_goes_before_a_stream_of_quicker_jobs(store: 
     first = _claim(store)
     assert first.id == reads[0]
     _finish(store, first)
-    _change(store, adapt, created=time.time() - jobs.PATIENCE_SECONDS - 1)
+    _change(store, adapt, created=time.time() - turns.PATIENCE_SECONDS - 1)
     assert _order(store, 3) == [adapt, *reads[1:]]
 
 

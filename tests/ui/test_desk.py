@@ -168,6 +168,9 @@ def test_an_edit_on_an_older_state_is_refused_with_what_was_typed_kept(here: Vis
     page.wait_for_selector(".wb-toast.wb-warning")
     assert "Somebody else edited this condition" in page.inner_text(".wb-toast")
     assert page.input_value("input[name=class] >> nth=2") == "something else"
+    page.click("[data-action=theirs]")
+    page.wait_for_function("document.querySelector('#wb-title').value === 'Edited by the other'")
+    assert page.locator("input[name=class]").count() == 2
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,13 @@ def test_an_evaluation_says_when_a_cohort_is_no_longer_held_out() -> None:
     assert 'data-action="evaluate"' not in evaluation.cohorts((Batch(made.job(), ("s1",)),), (), "", False)
 
 
+def test_results_go_to_an_archive_only_where_one_is_set_up_and_by_who_may_edit() -> None:
+    condition, version = made.condition(), made.version()
+    assert 'data-submit="results"' in evaluation.exports(condition, version, ("EAST",), True)
+    assert 'data-submit="results"' not in evaluation.exports(condition, version, ("EAST",), False)
+    assert "none is set up on this site" in evaluation.exports(condition, version, (), True)
+
+
 def test_retention_says_that_looking_removes_nothing() -> None:
     shown = plain(site.retention(Rules(), (Removal("cases", 30, 2), Removal("spools", 7, 0))))
     assert "2 cases older than 30 days" in shown

@@ -1,4 +1,4 @@
-"""What the desk's screens say, from hand-made facts: text never becomes markup, and nothing is said by colour alone."""
+"""What the desk's screens say of hand-made facts: text never becomes markup, colour never speaks alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from ui.render import define, frame, label, scans, worklist
-from ui.state import Action, At, Desk, Notice, Staged
+from ui.render import archive, define, frame, label, scans, worklist
+from ui.state import Action, At, Desk, Found, Notice, Staged
 from ui.views.define import _checked
 from workbench.errors import SupportError
 from workbench.imaging.scan import Finding, Severity
+from workbench.pacs.archive import StudyMatch
 from workbench.service.kinds import (
     Actor,
     Agreement,
@@ -29,6 +30,7 @@ from workbench.service.kinds import (
     Suggested,
     SuggestedScans,
 )
+from workbench.service.pacs import ArchiveInfo
 
 EVIL = "\"><img src=x onerror=alert(1)>${alert(1)}{{value}}'<script>"
 ADA = Actor("a" * 32, "ada", Role.ADMIN, "Dr Ada")
@@ -44,7 +46,8 @@ def condition(text: str = "osteoporosis") -> ConditionInfo:
         id="c" * 32, draft=draft, level=Level.OWN, owner=text,
         classes=(ClassInfo("k1", text, 6, 5), ClassInfo("k2", "normal", 4, 4)),
         status="stale", said=text, scans=12, unlabelled=1, unsure=1, disputed=1, cases=3, unread=2, version=2,
-        revision=7, created=1.0, edited=2.0, archived=False, demo=True, shared=((text, "edit"),), missing=text,
+        revision=7, created=1.0, edited=2.0, archived=False, demo=True, shared=((text, "edit"),),
+        missing=text,
     )  # fmt: skip
 
 
@@ -61,23 +64,25 @@ def pages(text: str) -> list[str]:
     """Every screen of the desk with a text everywhere."""
     open_one, one = condition(text), scan(text)
     at = At(replace(ADA, reader=text), open_one, "label", Desk("label", open_one.id), (job(state="running"),))
+    running = job(state="running", done=1, total=4)
     batch = Batch(job(), (one.id,), (Refusal(text, text, text),), ((text, 3),), (text,))
     agreement = Agreement((text,), Interval95(0.6, 0.3, 0.8, 12), 12, (one.id,), text)
     suggested = SuggestedScans((Suggested(one.id, 7, text, text, 0.5),), text, text)
+    study = StudyMatch("1.2.3", text, text, "20260131", (text,), text, 3)
+    found = Found(text, (study,))
     disputed = replace(one, disputed=True)
     return [
         frame.top(at, True),
         frame.rail(at),
         frame.said(Notice("warning", text)),
-        worklist.rows(
-            (open_one,), {open_one.id: job(state="running", done=1, total=4)}, open_one.id, Role.ADMIN
-        ),
+        worklist.rows((open_one,), {open_one.id: running}, open_one.id, Role.ADMIN),
         define.page(open_one.draft, open_one, None),
         define.page(open_one.draft, None, open_one),
         define.sharing(open_one),
         scans.staged(Staged("j" * 32, (text,), (text, "b"))),
         scans.body(open_one, [one], [batch, batch], (job(state="running"),), "all"),
         scans.hints(open_one, [replace(one, label=None, readers=0)]),
+        archive.panel((ArchiveInfo(text, text),), found),
         label.keys(open_one, [one], "all"),
         label.tray(open_one, [disputed, replace(one, label="k1")], "all", ""),
         label.side(open_one, [disputed], agreement, suggested, None, ""),

@@ -80,9 +80,10 @@ def example_of(schema: dict[str, Any], whole: dict[str, Any], given: dict[str, s
         }
     if schema.get("type") == "array":
         return [example_of(schema["items"], whole, given) for _ in range(schema.get("minItems", 0))]
-    return {"string": given["class_id"], "integer": 1, "number": 1.0, "boolean": True, "null": None}[
-        schema["type"]
-    ]
+    if schema.get("pattern", "").startswith("^[0-9]+("):
+        return "1.2.3"  # a unique identifier of DICOM
+    plain = {"string": given["class_id"], "integer": 1, "number": 1.0, "boolean": True, "null": None}
+    return plain[schema["type"]]
 
 
 def every_request(http: httpx.Client, given: dict[str, str]) -> list[tuple[str, str, dict[str, Any]]]:

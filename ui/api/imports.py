@@ -111,7 +111,8 @@ async def send_files(request: Request, given: Everything, actor: Who, job_id: Id
     store, limits = given.store, given.serving.limits
     boundary = multipart.boundary_of(request.headers.get("content-type", ""))
     await run_in_threadpool(imports.check, store, actor, job_id)
-    taken, size, refused = 0, 0, []
+    taken, size = 0, 0
+    refused: list[Refusal] = []
     folder = store.data_dir / "incoming"
     folder.mkdir(mode=0o700, exist_ok=True)
     with given.uploads.one(actor.user_id):

@@ -57,8 +57,7 @@
     try {
       await send('/api/v1/me/reader', 'PUT', { reader: new FormData(form).get('reader') });
       document.getElementById('wb-menu').open = false;
-      tell(document.querySelector('#wb-rail nav'), 'look');
-      toast('Your labels and opinions now carry this name.', 'ok');
+      tell(document.querySelector('#wb-rail nav'), 'named');
     } catch (error) { toast(error.message); }
   });
 
@@ -116,7 +115,12 @@
   const focus = (node) => {
     const wanted = node.matches('[data-focus]') ? node : node.querySelector('[data-focus]');
     // The screen becomes visible after its parts have been put in.
-    if (wanted) setTimeout(() => { if (seen(wanted) && !document.activeElement.matches('input, textarea')) wanted.focus({ preventScroll: true }); }, 60);
+    const attempt = (left) => {
+      if (!wanted.isConnected || document.activeElement.matches('input, textarea')) return;
+      if (seen(wanted)) wanted.focus({ preventScroll: true });
+      else if (left) setTimeout(() => attempt(left - 1), 60);
+    };
+    if (wanted) setTimeout(() => attempt(40), 30);
   };
   // Gradio may run this before or after the document is parsed.
   const whenParsed = (start) => { if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', start); else start(); };

@@ -37,7 +37,7 @@
     request.onload = () => {
       if (request.status < 300) { try { yes(JSON.parse(request.responseText)); } catch { yes({}); } return; }
       let said = `The server answered ${request.status}.`;
-      try { said = JSON.parse(request.responseText).detail || said; } catch { /* not JSON */ }
+      try { said = JSON.parse(request.responseText).title || said; } catch { /* not JSON */ }
       no(Object.assign(new Error(said), { final: request.status < 500 }));
     };
     request.send(form);

@@ -45,13 +45,21 @@ _COST_STEPS = 5
 """The slider of a miss's cost goes from 2^-5 to 2^5 false alarms."""
 
 
-def page(draft: Draft, condition: ConditionInfo | None, parent: ConditionInfo | None) -> str:
+def page(
+    draft: Draft,
+    condition: ConditionInfo | None,
+    parent: ConditionInfo | None,
+    revision: int = 0,
+    stale: bool = False,
+) -> str:
     """The whole screen.
 
     Args:
         draft: what the fields hold.
         condition: that is edited, or None for a new one.
         parent: that a new one extends, or None.
+        revision: of the condition that the fields were filled from.
+        stale: whether somebody else has saved since.
     """
     may = condition is None or condition.level is not Level.READ
     key = (
@@ -63,6 +71,7 @@ def page(draft: Draft, condition: ConditionInfo | None, parent: ConditionInfo | 
         f"{_head(condition, parent)}"
         f'<form class="wb-define" data-submit="save" data-form="{esc(key)}" autocomplete="off">'
         f'<fieldset{"" if may else " disabled"}><legend class="wb-hidden">Condition</legend>'
+        f'<input type="hidden" name="revision" value="{revision}">{_stale() if stale else ""}'
         '<div class="wb-define-grid">'
         f'<div class="wb-stack">{_what(draft, condition)}{_classes(draft, condition)}{_whose(draft)}</div>'
         f'<div class="wb-stack">{_expected(draft)}{_cost(draft)}</div></div>'
@@ -104,6 +113,16 @@ def sharing(condition: ConditionInfo) -> str:
         f'<div class="wb-line wb-define-whole">{button("Extend", "extend", condition.id)}'
         f"{button(away, away.lower(), condition.id)}"
         f"{button('Delete', 'delete', condition.id, 'danger', confirm=asked)}</div></section></div>"
+    )
+
+
+def _stale() -> str:
+    return (
+        '<div class="wb-notice wb-warning wb-stale" role="alert"><span>Somebody else saved this condition '
+        "while "
+        "you were editing. Nothing of theirs was changed, and what you typed is still here.</span>"
+        f'<div class="wb-line">{button("See theirs", "theirs")}{button("Save mine over it", "mine")}</div>'
+        "</div>"
     )
 
 

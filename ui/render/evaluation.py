@@ -132,16 +132,8 @@ def exports(
             "Scans, labels, version and readings; whoever has it can compute the same figures again.",
             button("Make", "export", "bundle", spoken="Make the signed bundle") if have and may_edit else "",
         ),
-        _offer(
-            "Structured report",
-            "Each reading as a DICOM report beside its study, unverified."
-            if archives
-            else "Goes to a picture archive; none is set up on this site.",
-            "" if not (archives and have and may_edit) else " ",
-        ),
+        _structured(archives, have and may_edit),
     )
-    send = _archives(archives) if archives and have and may_edit else ""
-    rows = (*rows, f"<li>{send}</li>") if send else rows
     return (
         '<section class="wb-card wb-offered" aria-label="Take away"><h3>Take away</h3>'
         f'<ul class="wb-offers">{"".join(rows)}</ul></section>'
@@ -157,6 +149,19 @@ def _offer(name: str, what: str, tools: str) -> str:
 def _link(address: str, label: str, of: str) -> str:
     spoken = f'<span class="wb-hidden"> of {of}</span>'
     return f'<a class="wb-button wb-quiet" href="{address}" download>{label}{spoken}</a>'
+
+
+def _structured(archives: tuple[str, ...], open_to: bool) -> str:
+    """Results beside their study, where archives are set up."""
+    if not archives:
+        return _offer("Structured report", "Goes to a picture archive; none is set up on this site.", "")
+    what = "Each reading of a study’s cases as a DICOM report beside it, unverified."
+    if not open_to:
+        return _offer("Structured report", what, "")
+    return (
+        f"<li><span><b>Structured report</b><small>{what}</small></span></li>"
+        f'<li class="wb-of-above">{_archives(archives)}</li>'
+    )
 
 
 def _archives(names: tuple[str, ...]) -> str:

@@ -6,15 +6,16 @@ that a figure takes its room before it is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ui.render.markup import esc
 from workbench.evaluation.statistics import percent
 from workbench.service.kinds import Point, Share95
 
 _DOTS_AT_MOST = 60
+_APART = 30.0
 # The curve's canvas, in its own units: left and bottom leave room for the axes.
-_WIDE, _HIGH, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 270, 46, 18, 18, 46
+_WIDE, _HIGH, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 270, 56, 18, 18, 46
 
 
 def dots(value: Share95) -> str:
@@ -92,7 +93,7 @@ def curve(points: Sequence[Point], have: float, chance: float) -> str:
     marks = "".join(
         f'<text x="{x(shots):.1f}" y="{_HIGH - _BOTTOM + 19}" class="wb-axis" text-anchor="middle">'
         f"{shots:g}</text>"
-        for shots in _spread([p.shots for p in ordered])
+        for shots in _apart([p.shots for p in ordered], x)
     )
     known = "".join(
         f'<circle cx="{x(p.shots):.1f}" cy="{y(p.expected):.1f}" r="4" class="wb-knot"/>' for p in ordered
@@ -146,9 +147,10 @@ def gauge(used: float, whole: float, spoken: str) -> str:
     )
 
 
-def _spread(values: Sequence[float], most: int = 7) -> list[float]:
-    """At most `most` of them, the first and the last among them."""
-    if len(values) <= most:
-        return list(values)
-    step = (len(values) - 1) / (most - 1)
-    return [values[round(number * step)] for number in range(most)]
+def _apart(values: Sequence[float], x: Callable[[float], float]) -> list[float]:
+    """Those whose figures do not run into each other, the first and the last among them."""
+    kept = [values[0]]
+    for value in values[1:-1]:
+        if x(value) - x(kept[-1]) >= _APART and x(values[-1]) - x(value) >= _APART:
+            kept.append(value)
+    return [*kept, values[-1]]

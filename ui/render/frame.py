@@ -41,14 +41,25 @@ _KEYS = (
         ),
     ),
     (
+        "Read",
+        (
+            ("↑ ↓", "Other case"),
+            ("1 … 8", "Your own reading, while it is asked for; then: that nearest scan beside the case"),
+            ("0", "The case alone"),
+            ("A D U", "Agree, disagree, unsure"),
+            ("N", "Next case without your verdict"),
+            ("E", "Where the evidence lies"),
+        ),
+    ),
+    (
         "Image",
         (
             ("Drag", "Level (up, down) and width (left, right)"),
-            ("Wheel, [ ]", "Slices; Ctrl and wheel zooms"),
+            ("Wheel [ ]", "Slices; Ctrl and wheel zooms"),
             ("Right drag", "Zoom; middle drag or Space and drag moves"),
             ("W", "Next window preset"),
             ("I", "Invert"),
-            ("R, double click", "As it was"),
+            ("R", "As it was; so does a double click"),
         ),
     ),
 )

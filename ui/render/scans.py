@@ -50,7 +50,8 @@ def head(condition: ConditionInfo) -> str:
 def drop_zone(
     condition: ConditionInfo, role: str, title: str, told: str = _FORMATS, small: bool = False
 ) -> str:
-    """Where files, folders and zips are dropped or chosen; ``uploads.js`` listens.
+    """Where files, folders and zips are dropped or chosen, and series chosen in an archive where the site has
+    one; ``uploads.js`` and ``archive.js`` listen.
 
     Args:
         condition: whose.
@@ -76,6 +77,7 @@ def drop_zone(
         '<input type="file" class="wb-choose-files wb-hidden" multiple tabindex="-1" aria-label="Files">'
         '<input type="file" class="wb-choose-folder wb-hidden" webkitdirectory multiple tabindex="-1" '
         'aria-label="A folder"></div>'
+        f'<wb-archive condition="{condition.id}" purpose="{role}"></wb-archive>'
     )
 
 
@@ -218,7 +220,7 @@ def _batch(batch: Batch, scans: Sequence[ScanInfo]) -> str:
     )
     return (
         f'<section class="wb-card wb-batch" aria-label="Import"><div class="wb-line wb-apart">'
-        f'<ul class="wb-facts">{line}</ul><span class="wb-aside">{esc(ago(job.finished or job.created))}'
+        f'<ul class="wb-brought">{line}</ul><span class="wb-aside">{esc(ago(job.finished or job.created))}'
         "</span></div>"
         f"{refused}{copies}{forget}{kept}</section>"
     )

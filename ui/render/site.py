@@ -61,7 +61,7 @@ def people(users: tuple[UserInfo, ...], own: str, open_form: str, default_quota:
         f"{_toggle('Add somebody', 'new', open_form == 'new')}"
         f"</div>{note}{_new_person() if open_form == 'new' else ''}"
         '<div class="wb-scroll" tabindex="0" role="region" aria-label="Accounts"><table class="wb-table '
-        'wb-people">'
+        'wb-accounts">'
         '<thead><tr><th scope="col">Who</th><th scope="col">Role</th><th scope="col">Room used</th>'
         '<th scope="col">Signed in</th><th scope="col"><span '
         'class="wb-hidden">Change</span></th></tr></thead>'

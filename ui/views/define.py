@@ -9,7 +9,7 @@ from gradio.blocks import Block
 from ui.render import define as render
 from ui.state import Action, At, Context
 from ui.views.base import Updates, View, Wiring, html, screen
-from workbench.errors import SupportError
+from workbench.errors import StaleEdit, SupportError
 from workbench.service import conditions
 from workbench.service.kinds import Draft, Level
 
@@ -35,11 +35,14 @@ class DefineView(View):
         """See `View`."""
         desk, condition = at.desk, at.condition
         draft = desk.draft or (condition.draft if condition is not None else Draft(""))
+        revision = desk.revision
+        if condition is not None and desk.draft is None:
+            revision = condition.revision
         parent = None
         if desk.extending is not None:
             parent = conditions.get(self._context.store, at.actor, desk.extending)
         return {
-            self.form: render.page(draft, condition, parent),
+            self.form: render.page(draft, condition, parent, revision, desk.stale),
             self.sharing: "" if condition is None else render.sharing(condition),
         }
 
@@ -51,17 +54,23 @@ class DefineView(View):
     def _edit(self, at: At, action: Action) -> None:
         desk = at.desk
         if action.name == "back":
-            desk.draft = desk.extending = None
+            desk.drop_draft()
             if at.condition is None:
                 desk.leave()
             return
         draft = _draft(action, desk.draft or (at.condition.draft if at.condition is not None else Draft("")))
+        if action.text("revision").isdecimal():
+            desk.revision = int(action.text("revision"))
         if action.name == "add-class":
             desk.draft = replace(draft, classes=(*draft.classes, ""), prevalence=None)
         elif action.name == "remove-class" and action.value.isdecimal():
             kept = tuple(name for i, name in enumerate(draft.classes) if i != int(action.value))
             desk.draft = replace(draft, classes=kept, prevalence=None)
-        elif action.name == "save":
+        elif action.name == "theirs":
+            desk.drop_draft()
+        elif action.name in ("save", "mine"):
+            if action.name == "mine" and at.condition is not None:
+                desk.revision = at.condition.revision
             desk.draft = draft  # what was typed stays, if it is refused
             self._save(at, draft)
 
@@ -69,15 +78,19 @@ class DefineView(View):
         store, desk = self._context.store, at.desk
         draft = replace(draft, prevalence=_checked(draft.prevalence))
         if at.condition is not None:
-            conditions.edit(store, at.actor, at.condition.id, draft, at.condition.revision)
-            desk.draft = None
+            try:
+                conditions.edit(store, at.actor, at.condition.id, draft, desk.revision)
+            except StaleEdit:
+                desk.stale = True
+                raise
+            desk.drop_draft()
             desk.say("Saved.")
             return
         if desk.extending is not None:
             made = conditions.extend(store, at.actor, desk.extending, draft)
         else:
             made = conditions.create(store, at.actor, draft)
-        desk.draft = desk.extending = None
+        desk.drop_draft()
         desk.go("scans", made.id)
 
     def _manage(self, at: At, action: Action) -> None:

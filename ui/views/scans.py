@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from gradio.blocks import Block
 
+from ui.render import archive
 from ui.render import scans as render
-from ui.state import Action, At, Context, Staged
+from ui.state import Action, At, Context, Found, Staged
 from ui.views.base import Updates, View, Wiring, html, screen
-from workbench.errors import SupportError
-from workbench.service import conditions, imports, labels, trays, work
-from workbench.service.kinds import ImportOptions, ScanInfo
+from workbench.errors import PacsError, SupportError
+from workbench.pacs.archive import Query, Selection
+from workbench.service import conditions, imports, labels, pacs, trays, work
+from workbench.service.kinds import ImportOptions, Level, Role, ScanInfo
 
 _WITHOUT = re.compile(r"(^|[\s_-])(no|non|not|without|normal|healthy|negative|control)", re.IGNORECASE)
 """Names of classes that are rarely what somebody looks for: they come after the others."""
@@ -28,12 +30,13 @@ class ScansView(View):
         with screen(self.name) as self.column:
             self.head = html("wb-scans-head")
             self.drop = html("wb-scans-drop")
+            self.archive = html("wb-scans-archive")
             self.staged = html("wb-scans-staged")
             self.body = html("wb-scans-body")
 
     def components(self) -> list[Block]:
         """See `View`."""
-        return [self.head, self.drop, self.staged, self.body]
+        return [self.head, self.drop, self.archive, self.staged, self.body]
 
     def show(self, at: At) -> Updates:
         """See `View`."""
@@ -47,13 +50,14 @@ class ScansView(View):
         return {
             self.head: render.head(condition),
             self.drop: render.drop_zone(condition, "support", "Drop scans, folders or a zip here"),
+            self.archive: archive.panel(self._archives(at), desk.found),
             self.staged: render.staged(desk.staged) if desk.staged is not None else "",
             self.body: render.body(condition, scans, batches, at.jobs, desk.lights),
         }
 
     def wire(self, on: Wiring) -> None:
         """See `View`."""
-        for part in (self.head, self.drop, self.staged, self.body):
+        for part in (self.head, self.drop, self.archive, self.staged, self.body):
             on.on(part, self._pressed)
 
     def _pressed(self, at: At, action: Action) -> None:
@@ -84,10 +88,35 @@ class ScansView(View):
         elif action.name == "remove":
             trays.remove(store, at.actor, [action.value])
             desk.say("Taken out of the condition.")
+        elif action.name == "query":
+            name = action.text("archive")
+            desk.found = Found(name, pacs.studies(store, at.actor, name, _query(action)))
+        elif action.name == "retrieve":
+            self._retrieve(at, action)
         elif action.name == "dismiss":
             imports.dismiss(store, at.actor, action.value)
         elif action.name == "cancel":
             work.cancel(store, at.actor, action.value)
+
+    def _archives(self, at: At) -> tuple[pacs.ArchiveInfo, ...]:
+        """Archives that are set up, for whoever may bring scans in."""
+        if at.actor.role is Role.READER or at.opened.level is Level.READ:
+            return ()
+        try:
+            return pacs.archives(at.actor)
+        except PacsError as error:
+            at.desk.say(str(error), "warning")
+            return ()
+
+    def _retrieve(self, at: At, action: Action) -> None:
+        found = at.desk.found
+        ticked = [int(one) for one in action.texts("study") if one.isdecimal()]
+        if found is None or not ticked:
+            raise SupportError("Tick the studies to bring in.")
+        chosen = [Selection(found.studies[n].uid) for n in ticked if n < len(found.studies)]
+        pacs.retrieve(self._context.store, at.actor, at.opened.id, found.archive, chosen, "support")
+        at.desk.found = None
+        at.desk.say("They are being fetched, and read as they come.", "info")
 
     def _folders(self, at: At, job_id: str) -> tuple[str, ...]:
         """Folders after which the classes may be named, while no scan is labelled."""
@@ -104,6 +133,17 @@ def _is_support(stored: tuple[str, ...], scans: tuple[ScanInfo, ...]) -> bool:
     """Whether an import was one of scans to be labelled: cases have their own screen."""
     held = {scan.id for scan in scans}
     return not stored or any(scan in held for scan in stored)
+
+
+def _query(action: Action) -> Query:
+    return Query(
+        patient=action.text("patient"),
+        accession=action.text("accession"),
+        since=action.text("since").replace("-", ""),
+        until=action.text("until").replace("-", ""),
+        modality=action.text("modality").upper(),
+        description=action.text("description"),
+    )
 
 
 def _options(action: Action) -> ImportOptions:

@@ -136,6 +136,8 @@ def retrieve(
         SupportError: nothing or too much was chosen.
         PacsError: there is no archive of that name.
     """
+    with store.read() as session:
+        level_of(session, actor, condition_id, Level.EDIT)
     _check(archive, chosen)
     import_job = imports.begin(store, actor, condition_id, role)
     selections.put(store, import_job, Chosen(archive, tuple(chosen)))
@@ -160,11 +162,11 @@ def send_results(
         SupportError: nothing has been adapted, or nothing was chosen.
         PacsError: there is no archive of that name.
     """
-    _check(archive, chosen)
-    job_id = new_id()
     with store.read() as session:
         level_of(session, actor, condition_id, Level.EDIT)
         version = chosen_version(session, condition_id, "")
+    _check(archive, chosen)
+    job_id = new_id()
     if version is None:
         raise SupportError("Nothing has been adapted yet. Adapt first.")
     selections.put(store, job_id, Chosen(archive, tuple(chosen)))

@@ -12,29 +12,23 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from platformdirs import user_data_path
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from workbench.errors import StoreError
 from workbench.store import audit, migrate
 from workbench.store.address import postgres_engine
 from workbench.store.blobs import Blobs
+from workbench.store.sqlite import Checkpoint, sqlite_engine
 
 DATABASE_FILE, UNFINISHED = "workbench.sqlite3", "restoring"
 OURS = frozenset({DATABASE_FILE, UNFINISHED, "blobs", "spool", "secret.key", "signing.key"})
 """What a data directory may be known by."""
-JOURNAL_BYTES = 1 << 22
-"""SQLite's journal is copied into the database once it is that long."""
-WAIT_SECONDS = 60
-"""How long a writer waits for the others before it gives up."""
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
@@ -59,7 +53,7 @@ class Store:
         self.dialect = engine.dialect.name
         self._engine = engine
         self._writers: set[int] = set()
-        self._journal = data_dir / f"{DATABASE_FILE}-wal"
+        self._checkpoint = Checkpoint(engine, data_dir / f"{DATABASE_FILE}-wal")
         self._writing = sessionmaker(engine, expire_on_commit=False)
         self._reading = sessionmaker(engine.execution_options(reading=True), expire_on_commit=False)
         audit.append_at_commit(self._writing)
@@ -114,7 +108,7 @@ class Store:
         finally:
             self._writers.discard(thread)
         if self.dialect == "sqlite":
-            self._checkpoint()
+            self._checkpoint.if_due()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -141,23 +135,6 @@ class Store:
         """Give every connection back."""
         self._engine.dispose()
 
-    def _checkpoint(self) -> None:
-        """Copy SQLite's journal into the database where it has grown long, while nobody else commits.
-
-        SQLite does that by itself after any commit; before version 3.51.3 it may damage the database when
-        another commit falls within (https://www.sqlite.org/wal.html#walresetbug). A write lock of a second
-        connection rules that out.
-        """
-        with suppress(DBAPIError, sqlite3.Error, FileNotFoundError):
-            if self._journal.stat().st_size < JOURNAL_BYTES:
-                return
-            with self._engine.begin():  # BEGIN IMMEDIATE
-                connection = self._engine.raw_connection()
-                try:
-                    connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
-                finally:
-                    connection.close()
-
 
 def prepare_folder(data_dir: Path) -> None:
     """Make the data directory, or close it to others; refuses a folder that holds something else."""
@@ -181,63 +158,7 @@ def engine_of(data_dir: Path, url: str | None) -> Engine:
     Raises:
         StoreError: the URL cannot be used.
     """
-    return postgres_engine(url) if url else _sqlite_engine(data_dir / DATABASE_FILE)
-
-
-def _sqlite_engine(file: Path) -> Engine:
-    # The journal files take their mode from the database file, so it is made before SQLite sees it.
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-    file.chmod(0o600)
-    engine = create_engine(
-        URL.create("sqlite+pysqlite", database=str(file)),
-        connect_args={"timeout": WAIT_SECONDS, "isolation_level": None, "check_same_thread": False},
-        hide_parameters=True,  # of errors: they hold what people wrote
-        pool_size=8,
-        max_overflow=40,
-        pool_timeout=WAIT_SECONDS,
-    )
-
-    @event.listens_for(engine, "connect")
-    def _connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        cursor = connection.cursor()
-        _journal(cursor)
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        # What is deleted is overwritten, not left in free pages.
-        cursor.execute("PRAGMA secure_delete=ON")
-        # See `Store._checkpoint`.
-        cursor.execute("PRAGMA wal_autocheckpoint=0")
-        cursor.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES // 4}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        reading = bool(connection.get_execution_options().get("reading"))
-        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
-        # A transaction that reads first and writes later may fail at once when another wrote in between;
-        # one that takes the write lock at its start waits its turn.
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _journal(cursor: DBAPICursor) -> None:
-    """Set WAL mode; while another process does the same, SQLite refuses instead of waiting."""
-    until = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            row = cursor.fetchone()
-            break
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(0.02)
-    if row is None or row[0] != "wal":
-        raise StoreError(
-            "The data directory lies on a file system without the shared memory that SQLite's WAL mode needs "
-            "(a network share?). Name a folder on a local disk, or use PostgreSQL."
-        )
+    return postgres_engine(url) if url else sqlite_engine(data_dir / DATABASE_FILE)
 
 
 def opening_error(error: Exception, remote: bool) -> StoreError:

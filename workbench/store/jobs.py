@@ -2,11 +2,7 @@
 
 A worker claims a job for `LEASE_SECONDS` and renews that while it works. The effect is written in one
 transaction with `finish`, which fails if another worker has taken the job meanwhile: the effect is undone
-then. A job whose worker died is taken by another.
-
-The next job is one of whoever has fewest running. Among those, kinds go in the order of `ORDER`, save that a
-job that waited for `PATIENCE_SECONDS` ranks with the first; then the one whose user was served longest ago;
-then the oldest. So nobody's thirty jobs keep another waiting.
+then. A job whose worker died is taken by another. Whose turn it is, `workbench.store.turns` says.
 """
 
 from __future__ import annotations
@@ -23,12 +19,12 @@ from sqlalchemy.orm import Session
 
 from workbench.errors import WorkbenchError
 from workbench.store.schema import JobRow, new_id
+from workbench.store.turns import in_turn, rank
 
 if TYPE_CHECKING:
     from workbench.store.database import Store
 
 LEASE_SECONDS = 15.0
-PATIENCE_SECONDS = 20.0
 MOST_ATTEMPTS = 3
 """A job that fails for reasons of ours is tried so often."""
 MOST_DEATHS = 5
@@ -36,18 +32,6 @@ MOST_DEATHS = 5
 BACK_OFF_SECONDS = (1.0, 5.0)
 REPORT_SECONDS = 0.3
 """Progress is written no more often than this; it is for people."""
-ORDER = {
-    "read": 10,
-    "evidence": 10,
-    "suggest": 20,
-    "import": 20,
-    "retrieve": 20,
-    "adapt": 30,
-    "evaluate": 40,
-    "export": 40,
-    "results": 40,
-}
-LAST = max(ORDER.values())
 Change = dict[str, object]
 """New values of columns of a job, by name."""
 
@@ -133,7 +117,7 @@ def enqueue(
 
     Args:
         session: a writing one.
-        kind: see `ORDER`; another kind goes last.
+        kind: see `workbench.store.turns`; another kind goes last.
         user_id: who asks.
         condition_id: what it is about, or None.
         given: the arguments, as JSON.
@@ -155,7 +139,7 @@ def enqueue(
         user_id=user_id,
         condition_id=condition_id,
         given=given,
-        priority=ORDER.get(kind, LAST) + priority,
+        priority=rank(kind) + priority,
     )
     session.add(row)
     session.flush()
@@ -170,7 +154,7 @@ def claim(store: Store, worker: str, stop: threading.Event | None = None) -> Cla
     with store.session() as session:
         _recover(store, session)
         now = store.now(session)
-        for job_id in _in_turn(session, now):
+        for job_id in in_turn(session, now):
             query = select(JobRow).where(JobRow.id == job_id, JobRow.state == "queued")
             row = session.scalar(query.with_for_update(skip_locked=True))
             if row is None:
@@ -296,29 +280,6 @@ def _recover(store: Store, session: Session) -> int:
             row.state = "queued"
     session.flush()
     return len(rows)
-
-
-def _in_turn(session: Session, now: float) -> list[str]:
-    """Identifiers of the jobs that may be taken now, best first."""
-    queued = session.execute(
-        select(JobRow.id, JobRow.user_id, JobRow.priority, JobRow.created)
-        .where(JobRow.state == "queued", JobRow.leased_until <= now)
-        .order_by(JobRow.priority, JobRow.created)
-    ).all()
-    users = {job.user_id for job in queued}
-    running = _by_user(session, func.count(), users, JobRow.state == "running")
-    served = _by_user(session, func.max(JobRow.started), users, JobRow.started.is_not(None))
-
-    def place(job: Any) -> tuple[float, int, float, float]:
-        patient = job.priority if now - job.created < PATIENCE_SECONDS else min(job.priority, ORDER["read"])
-        return running.get(job.user_id, 0), patient, served.get(job.user_id, 0.0), job.created
-
-    return [job.id for job in sorted(queued, key=place)]
-
-
-def _by_user(session: Session, what: Any, users: set[str], where: Any) -> dict[str, float]:
-    query = select(JobRow.user_id, what).where(JobRow.user_id.in_(users), where).group_by(JobRow.user_id)
-    return {user: float(value) for user, value in session.execute(query)}
 
 
 def _renew(store: Store, session: Session, claim: Claim, progress: Change | None = None) -> None:

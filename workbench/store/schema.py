@@ -254,7 +254,7 @@ class JobRow(Base):
         state: ``queued``, ``running``, ``done``, ``failed`` or ``cancelled``.
         done, total, said: progress; `said` is one line for people.
         attempts: how often a worker took it.
-        priority: lower goes first; see `workbench.store.jobs`.
+        priority: lower goes first; see `workbench.store.turns`.
         worker: name of the process that took it last.
         lease: token of the worker that holds it; its effect is written only under this token.
         leased_until: when another worker may take it; of a queued job, not to be taken before then.

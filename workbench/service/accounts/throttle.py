@@ -78,13 +78,14 @@ def _keys(name: str, address: str) -> tuple[tuple[str, Pace], ...]:
 
 
 def _left(session: Session, key: str, pace: Pace) -> float:
-    now = time.time()
     count, last = session.execute(
         select(func.count(), func.max(FailedSignIn.at)).where(
-            FailedSignIn.key == key, FailedSignIn.at > now - _FORGOTTEN
+            FailedSignIn.key == key, FailedSignIn.at > time.time() - _FORGOTTEN
         )
     ).one()
-    return 0.0 if last is None else max(0.0, last + pace.wait(count) - now)
+    wait = pace.wait(count)
+    # The time is asked only now: the statement may have waited for others, who came first.
+    return 0.0 if last is None or wait == 0 else max(0.0, last + wait - time.time())
 
 
 def _digest(*parts: str) -> str:
