@@ -14,7 +14,7 @@ from workbench.errors import NotAllowed, NotFound, SupportError
 from workbench.service import adapting, agreement, conditions, labels, reading, trays, versions
 from workbench.service.kinds import Actor, CaseInfo, ConditionInfo, Level, Near, ScanInfo
 from workbench.store.database import Store
-from workbench.store.schema import Label
+from workbench.store.schema import Label, User
 
 
 @pytest.fixture
@@ -24,6 +24,19 @@ def shared_condition(store: Store, ada: Actor, ben: Actor, phantoms: Path, run_j
     upload(store, ada, condition.id, class_files(phantoms, 6))
     run_jobs()
     return conditions.share(store, ada, condition.id, "ben", Level.READ)
+
+
+def test_a_share_ends_by_the_name_it_is_shown_with(
+    store: Store, ada: Actor, ben: Actor, shared_condition: ConditionInfo
+) -> None:
+    with store.session() as session:
+        user = session.get(User, ben.user_id)
+        assert user is not None
+        user.display, user.active = "Dr Ben", False
+    ((name, _),) = conditions.get(store, ada, shared_condition.id).shared
+    assert conditions.share(store, ada, shared_condition.id, name, None).shared == ()
+    with pytest.raises(NotFound):
+        conditions.share(store, ada, shared_condition.id, name, Level.READ)
 
 
 def tray(store: Store, actor: Actor, condition: ConditionInfo) -> tuple[ScanInfo, ...]:

@@ -145,7 +145,7 @@ def share(store: Store, actor: Actor, condition_id: str, name: str, level: Level
         raise SupportError("A condition has one owner. Share it to read or to edit.")
     with store.session() as session:
         condition = level_of(session, actor, condition_id, Level.OWN)
-        other = EVERYBODY if name.strip() == EVERYBODY else _user_named(session, name).id
+        other = EVERYBODY if name.strip() == EVERYBODY else _user_named(session, name, level is None).id
         if other == condition.owner_id:
             raise SupportError("It is yours already.")
         held = session.get(Share, (condition_id, other))
@@ -268,8 +268,9 @@ def _rename(session: Session, condition: Condition, names: Sequence[str]) -> Non
     condition.classes = ordered
 
 
-def _user_named(session: Session, name: str) -> User:
-    found = session.scalar(select(User).where(User.name == name.strip().lower(), User.active))
-    if found is None:
+def _user_named(session: Session, name: str, closed: bool) -> User:
+    """The user of that name; one whose account is closed only if `closed`."""
+    found = session.scalar(select(User).where(User.name == name.strip().lower()))
+    if found is None or not (found.active or closed):
         raise NotFound("Nobody of that name may sign in here. Check the spelling.")
     return found

@@ -95,7 +95,7 @@ class ConditionInfo:
         cases: scans to be read; `unread` of them have no reading by the active version.
         version: number of the active version, 0 for none.
         revision: send it back with an edit; see `workbench.errors.StaleEdit`.
-        shared: pairs of who (a display name, or ``everybody``) and level.
+        shared: pairs of who (the name they sign in with, or ``everybody``) and level.
         missing: what stands between the labelled scans and adaptation, or empty.
         bytes: stored for it.
     """

@@ -208,9 +208,13 @@ def _balance(classes: Sequence[ClassInfo]) -> str:
 def _shared(session: Session, condition_id: str) -> tuple[tuple[str, str], ...]:
     rows = session.scalars(select(Share).where(Share.condition_id == condition_id).order_by(Share.user_id))
     return tuple(
-        ("everybody" if row.user_id == EVERYBODY else _shown(session.get(User, row.user_id)), row.level)
+        ("everybody" if row.user_id == EVERYBODY else _named(session.get(User, row.user_id)), row.level)
         for row in rows
     )
+
+
+def _named(user: User | None) -> str:
+    return user.name if user is not None else "somebody who left"
 
 
 def _shown(user: User | None) -> str:
