@@ -17,7 +17,7 @@ _PATIENCE = 120.0
 
 
 class Site:
-    """`workbench ui` as a process group.
+    """`workbench ui` with its workers.
 
     Args:
         folder: data directory.
@@ -67,21 +67,20 @@ class Site:
         """SIGKILL: server and workers at once, or the server alone (its workers notice and go)."""
         if self._process is None:
             return
-        if only_server:
-            self._process.kill()
-        else:
-            os.killpg(self._process.pid, signal.SIGKILL)
+        workers = [] if only_server else self._workers()
+        self._process.kill()
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
 
     def kill_a_worker(self) -> bool:
         """SIGKILL one worker process; False where none was found."""
-        for pid in self._children():
-            try:
+        for pid in self._workers():
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            return True
+                return True
         return False
 
     def stop(self) -> None:
@@ -91,40 +90,36 @@ class Site:
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=20)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._process = None
+        self.kill()
 
     def memory(self) -> int:
         """Resident bytes of server and workers together."""
         if self._process is None:
             return 0
-        return sum(_resident(pid) for pid in (self._process.pid, *self._group()))
+        return sum(_resident(pid) for pid in (self._process.pid, *self._workers()))
 
-    def _group(self) -> list[int]:
-        return [pid for pid in _processes() if self._process and _group_of(pid) == self._process.pid]
-
-    def _children(self) -> list[int]:
-        return [pid for pid in self._group() if b"workbench.service.worker" in _command_of(pid)]
+    def _workers(self) -> list[int]:
+        """Each is in a session of its own, so that they are found by their parent."""
+        server = self._process.pid if self._process is not None else 0
+        return [pid for pid in _processes() if _parent_of(pid) == server and _is_worker(pid)]
 
 
 def _processes() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
 
 
-def _group_of(pid: int) -> int:
+def _parent_of(pid: int) -> int:
     try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return 0
-
-
-def _command_of(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
-        return b""
+        return -1
+
+
+def _is_worker(pid: int) -> bool:
+    try:
+        return b"workbench.service.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _resident(pid: int) -> int:

@@ -10,9 +10,9 @@ import pytest
 
 from tests.pacs.conftest import described
 from tests.pacs.orthanc import PASSWORD, USER, Orthanc, running
-from tests.service.conftest import Run, class_files, done
+from tests.service.conftest import Run, class_files, done, lesions
 from tests.service.made import adapted
-from workbench.errors import NotAllowed, PacsError, SupportError
+from workbench.errors import NotAllowed, NotFound, PacsError, SupportError
 from workbench.pacs.archive import Query, Selection
 from workbench.pacs.config import ArchivesFile
 from workbench.pacs.connect import open_archive
@@ -128,7 +128,7 @@ def test_what_cannot_be_retrieved_leaves_nothing(
 
 
 def test_who_may_ask_an_archive(store: Store, ada: Actor, archives: ArchivesFile) -> None:
-    reader = Actor(ada.user_id, ada.name, Role.READER, ada.reader)
+    reader, condition = Actor(ada.user_id, ada.name, Role.READER, ada.reader), lesions(store, ada)
     with pytest.raises(NotAllowed):
         pacs.archives(reader)
     with pytest.raises(NotAllowed):
@@ -136,6 +136,8 @@ def test_who_may_ask_an_archive(store: Store, ada: Actor, archives: ArchivesFile
     with pytest.raises(PacsError, match="Nothing to look for"):
         pacs.studies(store, ada, "web", Query())
     with pytest.raises(PacsError, match="no archive of that name"):
-        pacs.retrieve(store, ada, "x", "elsewhere", [Selection("1.2")], "case")
+        pacs.retrieve(store, ada, condition.id, "elsewhere", [Selection("1.2")], "case")
     with pytest.raises(SupportError, match="Choose 1 to"):
-        pacs.retrieve(store, ada, "x", "web", [], "case")
+        pacs.retrieve(store, ada, condition.id, "web", [], "case")
+    with pytest.raises(NotFound):
+        pacs.retrieve(store, ada, "x", "elsewhere", [], "case")
