@@ -73,6 +73,31 @@ def test_a_folder_is_dropped_and_labelled_in_five_clicks(
     here.assert_accessible()
 
 
+def test_from_files_of_ten_patients_to_the_first_reading_in_ten_clicks(
+    here: Visit, folder: Path, condition: dict[str, list[Path]]
+) -> None:
+    page = here.page
+    count = "document.addEventListener('click', (event) => { presses += event.isTrusted; }, true)"
+    page.evaluate(f"window.presses = 0; {count}")
+    here.define("From files to a reading")
+    page.set_input_files("#wb-view-scans input.wb-choose-folder", str(folder))
+    page.click(".wb-staged .wb-main")
+    page.click(".wb-offer .wb-main")
+    page.wait_for_selector(".wb-tray .wb-card-scan")
+    page.click(".wb-step[data-value=adapt]")
+    page.click(".wb-ingredients .wb-main:enabled")
+    page.wait_for_selector(".wb-verdict-card")
+    here.shot("way-adapted")
+    page.click(".wb-step[data-value=read]")
+    new = next(iter(condition.values()))[6]
+    page.set_input_files("#wb-view-read input.wb-choose-files", str(new))
+    page.wait_for_selector("#wb-read-panel .wb-prob")
+    here.shot("way-read")
+    choosing = 2  # a press of "Choose a folder" and one of "Choose files", which opens what no test can press
+    assert page.evaluate("presses") + choosing <= 10
+    assert "of 10" in page.inner_text("#wb-read-panel"), "what the reading rests on"
+
+
 def test_scans_are_labelled_by_keys_alone_and_the_last_label_is_undone(here: Visit, folder: Path) -> None:
     page = here.page
     here.define("Labelled by keys")
