@@ -252,9 +252,14 @@ def test_what_arrives_while_listening_is_counted(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "workbench.cli", "pacs", "listen", str(tmp_path / "in")]
     variables = os.environ | {"WORKBENCH_ARCHIVES": str(tmp_path / "archives.toml")}
-    process = subprocess.Popen(
-        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    # A shell starts what runs in its background with Ctrl+C ignored, and whatever that starts inherits it.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(
+            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
         assert process.stdout is not None
         assert f"WORKBENCH listens on 127.0.0.1, port {port}" in process.stdout.readline()
