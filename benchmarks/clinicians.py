@@ -119,9 +119,10 @@ def large_phantoms(folder: Path) -> None:
     """Drawn scans enlarged to the size of a CT slice."""
     for path in write_phantoms(folder, _PATIENTS + 5, seed=1):
         scan = dcmread(path)
-        values = zoom(scan.pixel_array.astype(float), _ROWS / scan.Rows, order=1)
+        stored = scan.pixel_array
+        values = np.round(zoom(stored.astype(float), _ROWS / scan.Rows, order=1)).astype(stored.dtype)
         scan.Rows, scan.Columns = values.shape
-        scan.PixelData = np.round(values).astype(scan.pixel_array.dtype).tobytes()
+        scan.PixelData = values.tobytes()
         scan.save_as(path, enforce_file_format=True)
 
 
