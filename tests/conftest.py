@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.stores import database_url, postgres_server, sqlite_store, store  # noqa: F401 - fixtures
+from tests.untrained import weights  # noqa: F401 - a fixture
 
 PRIVATE = {"WORKBENCH_KEY_FILE": "patient.key", "WORKBENCH_CACHE": "cache"}
 """Variables that name a place of the user's own, and what stands for it in tests."""

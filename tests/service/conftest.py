@@ -7,12 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-import torch
 
-from workbench.backbones import BackboneSpec
 from workbench.imaging.phantom import write_phantoms
-from workbench.imaging.recipe import Recipe
-from workbench.learners.files import create, describe, save_learner
 from workbench.service import conditions, imports, work
 from workbench.service.engine import Engine
 from workbench.service.handlers import handlers
@@ -22,16 +18,6 @@ from workbench.store.database import Store
 from workbench.store.schema import User, new_id
 
 CLASSES = ("spiculated", "smooth")
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A learner file that nobody trained."""
-    torch.manual_seed(0)
-    learner = create("prototypical", BackboneSpec("conv4", 3, 32, 8), Recipe(size=32, channels=3))
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_learner(learner, path, describe(learner, "tiny"))
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -8,15 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from argon2 import PasswordHasher
 from PIL import Image
 
 from ui.serving import Serving
-from workbench.backbones import BackboneSpec
 from workbench.imaging.phantom import write_phantoms
-from workbench.imaging.recipe import Recipe
-from workbench.learners.files import create, describe, save_learner
 from workbench.service import accounts
 from workbench.service.accounts import passwords
 from workbench.service.kinds import Role
@@ -34,16 +30,6 @@ def _private_patient_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
 def _quick_passwords() -> None:
     """Argon2id as ever, with less of it: the tests sign in hundreds of times."""
     passwords._HASHER = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A learner file that nobody trained."""
-    torch.manual_seed(0)
-    learner = create("prototypical", BackboneSpec("conv4", 3, 32, 8), Recipe(size=32, channels=3))
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_learner(learner, path, describe(learner, "tiny"))
-    return path
 
 
 @pytest.fixture(scope="session")
