@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from workbench.errors import NotAllowed, NotFound
 from workbench.service.kinds import Actor, Level, Role
-from workbench.store.schema import EVERYBODY, Condition, ScanRow, Share
+from workbench.store.schema import EVERYBODY, Condition, ScanRow, Share, Version
 
 _RANK = {Level.READ: 0, Level.EDIT: 1, Level.OWN: 2}
 _NOTHING = "There is no such {}, or it is not shared with you."
@@ -53,6 +53,15 @@ def scan_of(session: Session, actor: Actor, scan_id: str, need: Level = Level.RE
         raise NotFound(_NOTHING.format("scan"))
     level_of(session, actor, scan.condition_id, need, "scan")
     return scan
+
+
+def version_of(session: Session, actor: Actor, version_id: str, need: Level = Level.READ) -> Version:
+    """The version, if the actor may do with its condition what is needed; raises as `level_of`."""
+    version = session.get(Version, version_id)
+    if version is None:
+        raise NotFound(_NOTHING.format("version"))
+    level_of(session, actor, version.condition_id, need, "version")
+    return version
 
 
 def held_level(session: Session, actor: Actor, condition: Condition) -> Level | None:

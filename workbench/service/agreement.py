@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from workbench.service.access import held_level
 from workbench.service.kinds import Actor, Agreement, Interval95, Level
+from workbench.service.rows import present
 from workbench.service.standing import standings
 from workbench.store.schema import Condition, Label, ScanRow
 
@@ -35,11 +36,7 @@ def agreement(session: Session, actor: Actor, condition: Condition) -> Agreement
     Who the readers are, kappa and disagreements are hidden from a reader who has labelled fewer than half of
     the scans, the owner apart.
     """
-    rows = session.scalars(
-        select(ScanRow)
-        .where(ScanRow.condition_id == condition.id, ScanRow.role == "support", ScanRow.removed.is_(None))
-        .order_by(ScanRow.number)
-    ).all()
+    rows = session.scalars(present(condition.id, "support")).all()
     known = standings(session, condition.id)
     said = [(row, known[row.id]) for row in rows if row.id in known]
     codes = {one.id: k for k, one in enumerate(condition.classes)}

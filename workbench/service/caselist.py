@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from workbench.imaging.scan import Finding
 from workbench.service.access import held_level
 from workbench.service.kinds import Actor, Level, ShownReading
+from workbench.service.rows import present
 from workbench.service.serial import loaded
-from workbench.store.schema import Condition, Opinion, ReadingRow, ScanRow, Version
+from workbench.store.schema import Condition, Opinion, ReadingRow, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,7 @@ def listed_cases(
         condition: whose cases.
         version: whose readings; None for cases that nothing has read.
     """
-    scans = session.scalars(
-        select(ScanRow)
-        .where(ScanRow.condition_id == condition.id, ScanRow.role == "case", ScanRow.removed.is_(None))
-        .order_by(ScanRow.number)
-    ).all()
+    scans = session.scalars(present(condition.id, "case")).all()
     readings = {} if version is None else _readings(session, version)
     said = _opinions(session, actor, condition)
     found = []

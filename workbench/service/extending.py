@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from workbench.errors import SupportError
 from workbench.service.kinds import Actor
+from workbench.service.rows import present
 from workbench.service.standing import standings
 from workbench.store.schema import Condition, Label, ScanRow, new_id
 
@@ -30,11 +30,7 @@ def take_over(session: Session, actor: Actor, parent: Condition, child: Conditio
     if not moved:
         raise SupportError("None of its classes is one of the condition it extends. Keep at least one name.")
     known = standings(session, parent.id)
-    rows = session.scalars(
-        select(ScanRow)
-        .where(ScanRow.condition_id == parent.id, ScanRow.role == "support", ScanRow.removed.is_(None))
-        .order_by(ScanRow.number)
-    ).all()
+    rows = session.scalars(present(parent.id, "support")).all()
     number = 1
     for row in rows:
         said = known[row.id].counts_as if row.id in known else None

@@ -36,6 +36,7 @@ from workbench.service.engine import Engine
 from workbench.service.job_read import read_all, unread, write_readings
 from workbench.service.kinds import AdaptResult, Interval95, Judged, Point, Share95
 from workbench.service.overview import plural
+from workbench.service.rows import present
 from workbench.service.scanfile import open_scan
 from workbench.service.serial import dumped, loaded
 from workbench.service.shown import Labelled
@@ -156,15 +157,7 @@ def _asked(store: Store, condition_id: str) -> Asked:
         if condition is None:
             raise NotFound("The condition is gone.")
         known = standings(session, condition_id)
-        rows = session.scalars(
-            select(ScanRow)
-            .where(
-                ScanRow.condition_id == condition_id,
-                ScanRow.role == "support",
-                ScanRow.removed.is_(None),
-            )
-            .order_by(ScanRow.number)
-        ).all()
+        rows = session.scalars(present(condition_id, "support")).all()
         counted = [
             (row, label) for row in rows if row.id in known and (label := known[row.id].counts_as) is not None
         ]

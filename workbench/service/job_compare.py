@@ -14,6 +14,7 @@ from workbench.data.examples import Example
 from workbench.data.quality import set_findings
 from workbench.imaging.scan import Finding
 from workbench.service.engine import Engine
+from workbench.service.rows import present
 from workbench.service.scanfile import open_scan
 from workbench.service.serial import dumped
 from workbench.store import jobs
@@ -41,15 +42,7 @@ def compared(store: Store, condition_id: str, new: Sequence[ScanRow]) -> Compare
         new: rows that are not in the database yet; copies of those that are may be among them.
     """
     with store.read() as session:
-        rows = session.scalars(
-            select(ScanRow)
-            .where(
-                ScanRow.condition_id == condition_id,
-                ScanRow.role == "support",
-                ScanRow.removed.is_(None),
-            )
-            .order_by(ScanRow.number)
-        ).all()
+        rows = session.scalars(present(condition_id, "support")).all()
     seen: dict[str, ScanRow] = {}
     for row in (*rows, *new):
         seen.setdefault(row.copy, row)

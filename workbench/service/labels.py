@@ -13,6 +13,7 @@ from workbench.errors import NotFound, SupportError
 from workbench.service import agreement as agreeing
 from workbench.service.access import level_of, scan_of
 from workbench.service.kinds import Actor, Agreement, Level
+from workbench.service.rows import present
 from workbench.service.standing import NOTHING, standing_of, standings
 from workbench.store import audit
 from workbench.store.database import Store
@@ -110,16 +111,7 @@ def accept_hints(store: Store, actor: Actor, condition_id: str) -> int:
         condition = level_of(session, actor, condition_id, Level.EDIT)
         known = standings(session, condition_id)
         by_name = {one.name: one.id for one in condition.classes}
-        rows = session.scalars(
-            select(ScanRow)
-            .where(
-                ScanRow.condition_id == condition_id,
-                ScanRow.role == "support",
-                ScanRow.removed.is_(None),
-                ScanRow.hint != "",
-            )
-            .order_by(ScanRow.number)
-        ).all()
+        rows = session.scalars(present(condition_id, "support").where(ScanRow.hint != "")).all()
         count = 0
         for row in rows:
             may = condition.owner_id == actor.user_id or row.uploader_id == actor.user_id

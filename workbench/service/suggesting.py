@@ -14,6 +14,7 @@ from workbench.errors import SupportError
 from workbench.service.access import level_of
 from workbench.service.kinds import Actor, JobInfo, SuggestedScans
 from workbench.service.overview import active_version
+from workbench.service.rows import present
 from workbench.service.serial import dumped, loaded
 from workbench.service.standing import NOTHING, standings
 from workbench.service.work import info
@@ -82,10 +83,6 @@ def suggested(store: Store, actor: Actor, condition_id: str) -> SuggestedScans:
 def unlabelled(session: Session, condition_id: str) -> list[ScanRow]:
     """Scans to be labelled about which nobody has said anything."""
     known = standings(session, condition_id)
-    rows = session.scalars(
-        select(ScanRow)
-        .where(ScanRow.condition_id == condition_id, ScanRow.role == "support", ScanRow.removed.is_(None))
-        .order_by(ScanRow.number)
-    )
+    rows = session.scalars(present(condition_id, "support"))
     untouched = (row for row in rows if not known.get(row.id, NOTHING).readers)
     return [row for row in untouched if known.get(row.id, NOTHING).settled is None]

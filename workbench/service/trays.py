@@ -17,6 +17,7 @@ from workbench.imaging.scan import Finding, Severity, Units
 from workbench.service.access import held_level, level_of, scan_of
 from workbench.service.kinds import Actor, AdaptResult, Level, Light, ScanInfo, SlicePixels
 from workbench.service.overview import active_version
+from workbench.service.rows import present
 from workbench.service.scanfile import open_scan
 from workbench.service.serial import loaded
 from workbench.service.standing import NOTHING, Standing, standings
@@ -36,11 +37,7 @@ def scans(store: Store, actor: Actor, condition_id: str, role: str = "support") 
     """
     with store.read() as session:
         condition = level_of(session, actor, condition_id)
-        rows = session.scalars(
-            select(ScanRow)
-            .where(ScanRow.condition_id == condition_id, ScanRow.removed.is_(None), ScanRow.role == role)
-            .order_by(ScanRow.number)
-        ).all()
+        rows = session.scalars(present(condition_id, role)).all()
         return scan_infos(session, actor, condition, rows)
 
 
@@ -151,17 +148,7 @@ def ask_to_compare(session: Session, user_id: str, row: ScanRow) -> None:
 
 def copy_of(session: Session, condition_id: str, role: str, copy: str) -> ScanRow | None:
     """The scan of that role that an exact copy would be left out for."""
-    return session.scalar(
-        select(ScanRow)
-        .where(
-            ScanRow.condition_id == condition_id,
-            ScanRow.role == role,
-            ScanRow.copy == copy,
-            ScanRow.removed.is_(None),
-        )
-        .order_by(ScanRow.number)
-        .limit(1)
-    )
+    return session.scalar(present(condition_id, role).where(ScanRow.copy == copy).limit(1))
 
 
 def scan_infos(

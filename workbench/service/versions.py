@@ -8,8 +8,7 @@ from pathlib import Path
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from workbench.errors import NotFound
-from workbench.service.access import held_level, level_of
+from workbench.service.access import held_level, level_of, version_of
 from workbench.service.asking import ask_to_read
 from workbench.service.kinds import Actor, AdaptResult, Level, VersionInfo
 from workbench.service.serial import loaded
@@ -43,10 +42,7 @@ def activate(store: Store, actor: Actor, version_id: str) -> VersionInfo:
         NotFound: there is no such version, or not for this actor.
     """
     with store.session() as session:
-        row = session.get(Version, version_id)
-        if row is None:
-            raise NotFound("There is no such version, or it is not shared with you.")
-        level_of(session, actor, row.condition_id, Level.EDIT, "version")
+        row = version_of(session, actor, version_id, Level.EDIT)
         make_active(session, row)
         ask_to_read(session, actor.user_id, row.condition_id, row.id)
         detail = {"number": row.number}
@@ -61,10 +57,7 @@ def model_file(store: Store, actor: Actor, version_id: str) -> tuple[int, Path]:
         NotFound: there is no such version, or not for this actor.
     """
     with store.session() as session:
-        row = session.get(Version, version_id)
-        if row is None:
-            raise NotFound("There is no such version, or it is not shared with you.")
-        level_of(session, actor, row.condition_id, what="version")
+        row = version_of(session, actor, version_id)
         audit.record(session, actor.user_id, "version.take", "version", version_id, {"number": row.number})
         return row.number, store.blobs.path(row.model)
 
