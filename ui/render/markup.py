@@ -108,12 +108,6 @@ def refusals(items: Iterable[Refusal]) -> str:
     )
 
 
-def state_of(items: Iterable[Finding]) -> str:
-    """Traffic light of a scan that was read."""
-    worst = next(iter(worst_first(items)), None)
-    return "ok" if worst is None or worst.severity is Severity.INFO else _STATES[worst.severity]
-
-
 def short(name: str, most: int = 40) -> str:
     """A name that fits a line; the middle of a long one is left out."""
     return name if len(name) <= most else f"{name[: most // 2 - 2]}…{name[-most // 2 :]}"
