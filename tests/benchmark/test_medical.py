@@ -67,11 +67,31 @@ def test_the_packaged_plan_holds_every_condition_out_once_with_its_origin() -> N
         check_split(derived)
 
 
-def test_every_meta_learned_row_has_the_same_budget() -> None:
+def test_every_meta_learned_row_has_the_same_budget_or_says_what_it_had_less() -> None:
     plan = packaged_plan()
     trained = [row for row in plan.rows if row.base is Base.NECK]
-    plans = [plan.finishing_plan(row, 2, "start") for row in trained]
-    assert len({(p.steps, p.batch, p.episodes, p.data, p.optimisation) for p in map(_hashable, plans)}) == 1
+    plans = {row.label: plan.finishing_plan(row, 2, "start") for row in trained}
+    assert len({(p.batch, p.episodes, p.data, p.optimisation) for p in map(_hashable, plans.values())}) == 1
+    budget = plan.finishing.plan["steps"]
+    fewer = {label: p.steps for label, p in plans.items() if p.steps != budget}
+    assert fewer == {row.label: row.steps for row in trained if row.steps}
+    assert fewer.keys() == {"Meta-LSTM"}
+    assert all(steps < budget for steps in fewer.values())
+
+
+def test_fewer_steps_decide_only_their_row_and_are_named(tmp_path: Path) -> None:
+    plan = small()
+    rows = [dict(row) for row in SMALL["rows"]]
+    rows[2]["steps"] = 1
+    other = small(rows=rows)
+    same = [
+        plan.decides(a, "pbc", 1) == other.decides(b, "pbc", 1)
+        for a, b in zip(plan.rows, other.rows, strict=True)
+    ]
+    assert same == [True, True, False, True]
+    assert plan.finishes(plan.rows[2], 2) != other.finishes(other.rows[2], 2)
+    page = as_markdown(read_table(other, stored(other, tmp_path)))
+    assert "MAML (1 training steps)" in page
 
 
 def _hashable(plan: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from workbench.benchmark.medical_plan import Base, MedicalPlan
+from workbench.benchmark.medical_plan import Base, MedicalPlan, RowPlan
 from workbench.benchmark.medical_table import Line, Table, overview
 from workbench.benchmark.ranking import Difference, Ranking
 from workbench.benchmark.results import Cell, Key
@@ -68,8 +68,9 @@ Made by `workbench benchmark medical --out RUN --tables docs/benchmarks` from
   ({encoder.backbone.name}, {encoder.backbone.size} px) has had supervised training and instance
   discrimination on all other conditions: {encoder.steps} steps of {encoder.batch} images.
 - **Equal budget.** Every meta-learned row ("neck") trains a residual layer of {finishing.backbone.neck} units
-  on that frozen encoder: {budget}. Rows on "encoder" use it as it is, those on "fresh-neck" an untrained
-  layer on it; the rest have seen no condition.
+  on that frozen encoder: {budget}. A row that had fewer
+  steps says so. Rows on "encoder" use it as it is, those on "fresh-neck" an untrained layer on it; the rest
+  have seen no condition.
 - **Episodes.** {episodes} for each condition and number of shots, the same for every row, of all classes that
   have more patients than shots, with up to {plan.evaluation.queries} queries per class. A shot is a patient;
   support and query never share one. All readings are inductive.
@@ -125,9 +126,15 @@ def _overview_table(table: Table, lines: Sequence[Line]) -> str:
                 texts += [why, why, "-"]
             else:
                 texts += [_percent(line.balanced_accuracy), _percent(line.auroc), _number(line.mean_rank, 1)]
-        label = f"{row.label}{f' ({row.episodes} episodes)' if row.episodes else ''}"
-        out.append(_row([label, row.base.value, _steps(known), _time(known), *texts]))
+        out.append(_row([_with_exceptions(row), row.base.value, _steps(known), _time(known), *texts]))
     return "\n".join(out) + "\n"
+
+
+def _with_exceptions(row: RowPlan) -> str:
+    """A row's label and what it had less of than the others."""
+    less = [f"{row.steps} training steps"] if row.steps else []
+    less += [f"{row.episodes} episodes"] if row.episodes else []
+    return f"{row.label} ({', '.join(less)})" if less else row.label
 
 
 def _difference_text() -> str:

@@ -58,6 +58,7 @@ class RowPlan(_Part):
         base: see `Base`.
         backbone: name and width of the network of a row on ``untrained-network``.
         episodes: fewer than everybody, where an adaptation takes long; 0 for as many.
+        steps: of finishing, fewer than everybody, where a step takes long; 0 for as many.
         plotted: whether it has a line in the plot.
         left_out: why it is not computed, said in its place; empty if it is.
     """
@@ -68,6 +69,7 @@ class RowPlan(_Part):
     base: Base
     backbone: NetworkPlan = NetworkPlan()
     episodes: Annotated[int, Field(ge=0)] = 0
+    steps: Annotated[int, Field(ge=0)] = 0
     plotted: bool = False
     left_out: str = ""
 
@@ -196,6 +198,8 @@ class MedicalPlan(_Part):
             "start": start,
             "data": data,
         }
+        if row.steps:
+            values["steps"] = row.steps
         return parse_plan(values, f"{self.name}: {row.label}")
 
     def episodes_of(self, row: RowPlan) -> int:
@@ -220,7 +224,7 @@ class MedicalPlan(_Part):
         if row.base.of_fold:
             parts += [self.encoder.model_dump(), self.others(self.fold_of(condition))]
         if row.base is Base.NECK:
-            parts.append(self.finishing.model_dump())
+            parts += [self.finishing.model_dump(), *self._fewer(row)]
         elif row.base is Base.FRESH_NECK:
             parts.append(self.finishing.plan["backbone"])
         elif row.base is Base.UNTRAINED:
@@ -231,7 +235,13 @@ class MedicalPlan(_Part):
 
     def finishes(self, row: RowPlan, fold: int) -> str:
         """Digest of the part of the plan that decides a meta-learned row's weights, but the encoder's."""
-        return digest([row.method, row.options, self.finishing.model_dump(), self.others(fold)])
+        parts = [row.method, row.options, self.finishing.model_dump(), self.others(fold)]
+        return digest([*parts, *self._fewer(row)])
+
+    @staticmethod
+    def _fewer(row: RowPlan) -> tuple[int, ...]:
+        """Nothing where a row has everybody's steps, so that what was measured so far still counts."""
+        return (row.steps,) if row.steps else ()
 
     @property
     def recipe(self) -> Recipe:
