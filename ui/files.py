@@ -93,6 +93,8 @@ def readings(store: Data, actor: Who, condition_id: Id, form: Literal["csv", "js
 def audit_trail(store: Data, actor: Who) -> Response:
     """Oldest first, each line with its digest; for administrators. It names no patient and no file."""
     require_role(actor, Role.ADMIN)
+    with store.session() as session:
+        audit.record(session, actor.user_id, "audit.export", "audit")
 
     def lines() -> Iterator[str]:
         for line in audit.export(store):

@@ -164,8 +164,16 @@ def test_an_administrator_manages_people_and_others_do_not(
     ada.ask("PUT", f"/api/v1/users/{made['id']}/quota", json={"bytes": 5})
     edited = ada.ask("PATCH", f"/api/v1/users/{made['id']}", json={"role": "editor", "active": False})
     assert (edited["role"], edited["active"], edited["quota"]) == ("editor", False, 5)
-    assert "dora" in [one["name"] for one in ada.ask("GET", "/api/v1/users")]
+    half = {"role": "reader", "password": "short"}
+    assert ada.http.patch(f"/api/v1/users/{made['id']}", json=half).status_code == 422
+    last = {"password": "another good one", "active": False}
     me = ada.ask("GET", "/api/v1/me")["actor"]["user_id"]
+    assert ada.http.patch(f"/api/v1/users/{me}", json=last).status_code == 403, (
+        "the last one, password and all"
+    )
+    kept = {one["name"]: one["role"] for one in ada.ask("GET", "/api/v1/users")}
+    assert kept["dora"] == "editor", "neither or both"
+    assert "dora" in [one["name"] for one in ada.ask("GET", "/api/v1/users")]
     assert ada.http.patch(f"/api/v1/users/{me}", json={"role": "reader"}).status_code == 403, "the last one"
 
 
@@ -173,6 +181,8 @@ def test_the_audit_trail_is_for_administrators(ada: Person, ben: Person) -> None
     assert ben.http.get("/files/audit").status_code == 403
     lines = [json.loads(line) for line in ada.http.get("/files/audit").text.splitlines()]
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    me = ada.ask("GET", "/api/v1/me")["actor"]["user_id"]
+    assert (lines[-1]["action"], lines[-1]["actor"]) == ("audit.export", me), "who took it is in it"
 
 
 def test_health_says_whether_workers_run(department: Served) -> None:

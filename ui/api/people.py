@@ -69,14 +69,8 @@ def create_user(store: Data, actor: Who, body: UserIn) -> UserInfo:
 
 @routes.patch("/users/{user_id}", summary="Change a user")
 def edit_user(store: Data, actor: Who, user_id: Id, body: UserEdit) -> UserInfo:
-    """Another role or password, or close and open the account; for administrators."""
-    if body.role is not None:
-        accounts.set_role(store, actor, user_id, body.role)
-    if body.password is not None:
-        accounts.set_password(store, actor, user_id, body.password)
-    if body.active is not None:
-        accounts.deactivate(store, actor, user_id, body.active)
-    return accounts.user_with(store, actor, user_id)
+    """Another role or password, or close and open the account, all or nothing; for administrators."""
+    return accounts.edit_user(store, actor, user_id, body.role, body.password, body.active)
 
 
 @routes.put("/users/{user_id}/quota", summary="Set a quota")

@@ -104,6 +104,40 @@ def create_user(
         raise WorkbenchError(f"There is a user named {name!r} already. Choose another name.") from error
 
 
+def edit_user(
+    store: Store,
+    actor: Actor,
+    user_id: str,
+    role: Role | None = None,
+    password: str | None = None,
+    active: bool | None = None,
+) -> UserInfo:
+    """Several changes to a user, of which all are made or none; None leaves a thing as it is.
+
+    Args:
+        store, actor, user_id: whose.
+        role: see `set_role`.
+        password: see `set_password`.
+        active: see `deactivate`.
+
+    Raises:
+        NotAllowed: the actor is no administrator, or would leave the site without one.
+        NotFound: there is no such user.
+        WorkbenchError: the password is too short.
+    """
+    require_role(actor, Role.ADMIN)
+    hashed = None if password is None else passwords.hashed(password)
+    with store.session() as session:
+        user = _user(session, user_id)
+        if role is not None:
+            _give_role(session, actor, user, role)
+        if hashed is not None:
+            _give_password(session, actor, user, hashed)
+        if active is not None:
+            _open_or_close(session, actor, user, active)
+        return _info(session, user)
+
+
 def set_role(store: Store, actor: Actor, user_id: str, role: Role) -> UserInfo:
     """Give a user another role; counts from the next request on.
 
@@ -111,14 +145,7 @@ def set_role(store: Store, actor: Actor, user_id: str, role: Role) -> UserInfo:
         NotAllowed: the actor is no administrator, or would leave the site without one.
         NotFound: there is no such user.
     """
-    require_role(actor, Role.ADMIN)
-    with store.session() as session:
-        user = _user(session, user_id)
-        if role is not Role.ADMIN:
-            _keep_an_admin(session, user)
-        user.role = role.value
-        record(session, _who(actor), "user.role", "user", user_id, {"role": role.value})
-        return _info(session, user)
+    return edit_user(store, actor, user_id, role=role)
 
 
 def set_password(store: Store, actor: Actor, user_id: str, password: str) -> None:
@@ -129,8 +156,7 @@ def set_password(store: Store, actor: Actor, user_id: str, password: str) -> Non
         NotFound: there is no such user.
         WorkbenchError: the password is too short.
     """
-    require_role(actor, Role.ADMIN)
-    _replace_password(store, actor, user_id, password)
+    edit_user(store, actor, user_id, password=password)
 
 
 def change_password(store: Store, actor: Actor, old: str, new: str, address: str) -> None:
@@ -142,7 +168,9 @@ def change_password(store: Store, actor: Actor, old: str, new: str, address: str
     """
     if authenticate(store, actor.name, old, address).id != actor.user_id:
         raise SignInError("The name or the password is wrong.")
-    _replace_password(store, actor, actor.user_id, new)
+    hashed = passwords.hashed(new)
+    with store.session() as session:
+        _give_password(session, actor, _user(session, actor.user_id), hashed)
 
 
 def set_display(store: Store, actor: Actor, user_id: str, display: str) -> UserInfo:
@@ -186,16 +214,7 @@ def deactivate(store: Store, actor: Actor, user_id: str, active: bool = False) -
         NotAllowed: the actor is no administrator, or would leave the site without one.
         NotFound: there is no such user.
     """
-    require_role(actor, Role.ADMIN)
-    with store.session() as session:
-        user = _user(session, user_id)
-        if not active:
-            _keep_an_admin(session, user)
-            session.execute(delete(SignIn).where(SignIn.user_id == user_id))
-            session.execute(delete(ApiToken).where(ApiToken.user_id == user_id))
-        user.active = active
-        record(session, _who(actor), "user.open" if active else "user.close", "user", user_id, {})
-        return _info(session, user)
+    return edit_user(store, actor, user_id, active=active)
 
 
 def local_actor(store: Store) -> Actor:
@@ -215,12 +234,26 @@ def local_actor(store: Store) -> Actor:
         return local_actor(store)
 
 
-def _replace_password(store: Store, actor: Actor, user_id: str, password: str) -> None:
-    hashed = passwords.hashed(password)
-    with store.session() as session:
-        _user(session, user_id).password = hashed
-        session.execute(delete(SignIn).where(SignIn.user_id == user_id))
-        record(session, _who(actor), "user.password", "user", user_id, {})
+def _give_role(session: Session, actor: Actor, user: User, role: Role) -> None:
+    if role is not Role.ADMIN:
+        _keep_an_admin(session, user)
+    user.role = role.value
+    record(session, _who(actor), "user.role", "user", user.id, {"role": role.value})
+
+
+def _give_password(session: Session, actor: Actor, user: User, hashed: str) -> None:
+    user.password = hashed
+    session.execute(delete(SignIn).where(SignIn.user_id == user.id))
+    record(session, _who(actor), "user.password", "user", user.id, {})
+
+
+def _open_or_close(session: Session, actor: Actor, user: User, active: bool) -> None:
+    if not active:
+        _keep_an_admin(session, user)
+        session.execute(delete(SignIn).where(SignIn.user_id == user.id))
+        session.execute(delete(ApiToken).where(ApiToken.user_id == user.id))
+    user.active = active
+    record(session, _who(actor), "user.open" if active else "user.close", "user", user.id, {})
 
 
 def _user(session: Session, user_id: str) -> User:
