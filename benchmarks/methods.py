@@ -34,6 +34,11 @@ from workbench.learners import learners
 from workbench.learners.base import Diet, Learner
 from workbench.learners.files import create
 
+VARIANTS: dict[str, dict[str, object]] = {
+    "maml, first order": {"first_order": True},
+    "maml++": {"multi_step_loss": 0.5, "per_step_rates": True},
+}
+"""Options of MAML that are methods of their own; of MAML++ its costlier part, of second order."""
 WAY, SHOT, QUERY, EPISODES, CLASSES = 5, 5, 15, 4, 20
 
 
@@ -42,7 +47,7 @@ class Cost:
     """What one method costs.
 
     Attributes:
-        method: name of the learner.
+        method: name of the learner, or of a variant of MAML.
         diet: what a step consists of.
         steps: inner steps in meta-training; 0 where there are none.
         test_steps: inner steps of an adaptation.
@@ -70,13 +75,15 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--methods", default="", help="names, comma-separated; all by default")
+    parser.add_argument("--methods", default="", help="names, separated by semicolons; all by default")
     parser.add_argument("--turns", type=int, default=7, help="steps and adaptations to take the median of")
     parser.add_argument("--threads", type=int, default=1, help="threads of arithmetic")
     where = "folder for methods.md and methods.json"
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"), help=where)
     given = parser.parse_args()
-    names = [name.strip() for name in given.methods.split(",") if name.strip()] or list(learners())
+    names = [name.strip() for name in given.methods.split(";") if name.strip()] or sorted(
+        [*learners(), *VARIANTS]
+    )
     costs = []
     for name in names:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -93,12 +100,12 @@ def measure(name: str, turns: int, threads: int) -> Cost:
     """The cost of one method, in this process."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    kind = learners()[name]
+    method, chosen = ("maml", VARIANTS[name]) if name in VARIANTS else (name, {})
+    kind = learners()[method]
     labelled = kind.diet is Diet.LABELLED
     recipe = Recipe(size=28, channels=3)
-    learner = create(
-        name, BackboneSpec("conv4", 3, 28, 64), recipe, None, {"classes": CLASSES} if labelled else {}
-    )
+    options = {"classes": CLASSES} if labelled else chosen
+    learner = create(method, BackboneSpec("conv4", 3, 28, 64), recipe, None, options)
     step_seconds, memory = float("nan"), float("nan")
     if kind.diet is not Diet.NONE:
         batch = _labelled(learner.views) if labelled else _episodes()
@@ -116,7 +123,7 @@ def measure(name: str, turns: int, threads: int) -> Cost:
     images = _images(WAY * SHOT)
     adapt = _median(lambda: learner.adapt(_support(learner, images)), turns)
     spec = BackboneSpec("multiscale-resnet10", 3, 64, 32, neck=64)
-    necked = create(name, spec, Recipe(size=64, channels=3))
+    necked = create(method, spec, Recipe(size=64, channels=3), None, chosen)
     cached = Features(torch.nn.functional.normalize(torch.randn(WAY * SHOT, necked.backbone.dim), dim=1))
     on_neck = float("nan")
     if kind.diet is not Diet.NONE:  # what learns from the support alone has no frozen network
