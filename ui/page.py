@@ -24,7 +24,7 @@ from ui.views.label import LabelView
 from ui.views.read import ReadView
 from ui.views.scans import ScansView
 from ui.views.worklist import WorklistView
-from workbench.errors import NotFound, SignInError, WorkbenchError
+from workbench.errors import NotFound, SignInError, WorkbenchError, without_words
 from workbench.service import conditions, work
 from workbench.service.kinds import Actor, ConditionInfo, JobInfo, Role
 
@@ -158,13 +158,13 @@ class Page:
             return {self.said: frame.said(Notice("warning", str(error)))}
         except WorkbenchError as error:
             desk.say(str(error), "warning")
-        except Exception:
-            _LOG.exception("A handler of the page failed")
+        except Exception as error:
+            _LOG.error("A handler of the page failed: %s", without_words(error))
             desk.say(_DEFECT, "refused")
         try:
             return self.show(self._at(actor, desk))
-        except Exception:
-            _LOG.exception("A screen cannot be shown")
+        except Exception as error:
+            _LOG.error("A screen cannot be shown: %s", without_words(error))
             return {self.said: frame.said(Notice("refused", _DEFECT)), self.timer: gr.Timer(active=False)}
 
     def _at(self, actor: Actor, desk: Desk) -> At:

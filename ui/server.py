@@ -8,6 +8,7 @@ its address, any origin once the host is not local, no security headers. Every r
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
@@ -21,11 +22,12 @@ from ui.headers import FORMS, headers_for, with_headers
 from ui.limits import Meter
 from ui.pagekeys import PageKeys
 from ui.serving import Serving
-from workbench.errors import SignInError
+from workbench.errors import SignInError, without_words
 from workbench.service import accounts
 from workbench.service.kinds import Actor
 from workbench.store.database import Store
 
+_LOG = logging.getLogger(__name__)
 HEADER = "x-workbench"
 """Scripts of the page send it with every change: no form and no other site can."""
 _PAGES = frozenset({"/", "/config", "/theme.css", "/favicon.ico", "/manifest.json"})
@@ -125,9 +127,10 @@ class Gate:
         try:
             if meter.overrun is None:
                 await self._app(scope, receive, watched)
-        except Exception:
+        except Exception as error:
+            # Answered by `ui.api.problems` already; uvicorn would log the message, too.
             if meter.overrun is None:
-                raise
+                _LOG.error("A request failed: %s", without_words(error))
         if meter.overrun is not None and not started:
             refusal = _Refusal(meter.overrun.status, str(meter.overrun))
             await _refuse(send, str(scope["path"]), refusal, self._serving.secure)

@@ -6,9 +6,17 @@ it stands. Callers that handle many scans catch `ScanRefused` per file and go on
 
 from __future__ import annotations
 
+import traceback
+
 
 class WorkbenchError(Exception):
     """Base of all errors that are the input's fault rather than a defect."""
+
+
+def without_words(error: BaseException) -> str:
+    """Kind and place of a defect, for a log: its message may quote a file, and with it a patient."""
+    place = "".join(traceback.format_tb(error.__traceback__))
+    return f"{type(error).__name__}\n{place}"
 
 
 class ScanRefused(WorkbenchError):

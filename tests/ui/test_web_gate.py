@@ -317,3 +317,23 @@ def test_with_a_certificate_the_page_is_served_by_tls(tmp_path: Path) -> None:
             assert person.ask("GET", "/api/v1/me")["actor"]["name"] == "ada"
         with pytest.raises(httpx.HTTPError):
             httpx.get(site.address.replace("https", "http"), timeout=5)
+
+
+def test_a_defect_is_answered_and_logged_by_kind_and_place_alone(
+    built: Built, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = "duplicate key (name)=(Jane Doe)"
+
+    def broken(*_: object) -> None:
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(accounts, "users", broken)
+    own = {"Origin": "https://wb.example.org"}
+    with TestClient(built.app, base_url="https://wb.example.org") as http:
+        http.post("/login", data={"name": "ada", "password": PASSWORD}, headers=own)
+        answer = http.get("/api/v1/users")
+    assert (answer.status_code, answer.json()["status"]) == (500, 500)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "RuntimeError" in caplog.text
+    assert "broken" in caplog.text
+    assert "Jane" not in caplog.text + answer.text

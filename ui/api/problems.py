@@ -17,6 +17,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(WorkbenchError, _typed)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _defect)
 
 
 def status_of(error: WorkbenchError) -> int:
@@ -44,6 +45,12 @@ def _invalid(request: Request, error: Exception) -> Response:
     if all(one["loc"][0] == "path" for one in error.errors()):
         return problem(404, "There is no such thing, or it is not yours.")
     return problem(422, "What was sent is not what this expects; see errors.", told)
+
+
+def _defect(request: Request, error: Exception) -> Response:
+    return problem(
+        500, "Something went wrong in the workbench itself. Tell whoever runs it; its log says where."
+    )
 
 
 def _http(request: Request, error: Exception) -> Response:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
+from workbench.errors import without_words
 from workbench.store import jobs
 from workbench.store.database import Store
 
@@ -60,9 +60,7 @@ def do(store: Store, handlers: Mapping[str, Handler], claim: jobs.Claim) -> None
             "Job %s (%s) was taken by another worker; this one's work is dropped.", claim.id, claim.kind
         )
     except Exception as error:
-        # Not the message: it may quote a file, and with it a patient.
-        place = "".join(traceback.format_tb(error.__traceback__))
-        log.warning("Job %s (%s) failed: %s\n%s", claim.id, claim.kind, type(error).__name__, place)
+        log.warning("Job %s (%s) failed: %s", claim.id, claim.kind, without_words(error))
         jobs.fail(store, claim, error)
 
 
