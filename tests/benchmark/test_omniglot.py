@@ -170,3 +170,10 @@ def test_the_stored_figure_is_computed_again_from_the_stored_weights(shared: Pat
         accuracy = float(np.mean(reading.probabilities.argmax(1) == task.query_labels.numpy()))
         # One image of 75 may fall the other way on another processor.
         assert accuracy == pytest.approx(expected, abs=1 / 75 + 1e-6)
+
+
+def test_the_page_says_what_was_changed_after_a_look(tmp_path: Path) -> None:
+    found = figures(PLAN, Results(tmp_path))
+    looked = PLAN.model_copy(update={"looks": "a row was trained for longer"})
+    assert "*Looked at before*: a row was trained for longer" in as_markdown(looked, found)
+    assert "Looked at" not in as_markdown(PLAN, found)

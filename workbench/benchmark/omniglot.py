@@ -118,6 +118,7 @@ class OmniglotPlan(_Part):
         queries: images per class that each of them reads.
         shots: support images per class.
         runs, rows: see there.
+        looks: what was changed after test episodes had been seen.
     """
 
     seed: int = 0
@@ -126,6 +127,7 @@ class OmniglotPlan(_Part):
     shots: tuple[int, ...] = (1, 5)
     runs: dict[str, Run]
     rows: tuple[Row, ...]
+    looks: str = ""
 
     @model_validator(mode="after")
     def _names(self) -> OmniglotPlan:

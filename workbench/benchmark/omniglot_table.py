@@ -33,10 +33,10 @@ published protocol.
 *Start*: the run whose encoder the method's training began with; where it is empty, training began from random
 weights, as in the papers.
 
-## Inductive
+"""
+_ALONE = """## Inductive
 
 A reading depends on the support and on the one image that is read.
-
 """
 _TOGETHER = """
 ## Transductive
@@ -187,7 +187,10 @@ def as_markdown(plan: OmniglotPlan, found: Sequence[Figure]) -> str:
     transductive = [f for f in found if f.transductive]
     short = [f for f in found if f.falls_short]
     missing = sum(f.accuracy is None for f in found)
-    lines = _PAGE.format(episodes=plan.episodes, queries=plan.queries).splitlines() + _table(inductive)
+    lines = _PAGE.format(episodes=plan.episodes, queries=plan.queries).splitlines()
+    if plan.looks:
+        lines += [f"*Looked at before*: {plan.looks.strip()}", ""]
+    lines += [*_ALONE.splitlines(), "", *_table(inductive)]
     if transductive:
         lines += [*_TOGETHER.splitlines(), *_table(transductive)]
     lines += ["", "## What falls short", ""]
