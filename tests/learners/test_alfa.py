@@ -128,3 +128,10 @@ def test_decay_pulls_rates_and_decays_to_those_of_maml() -> None:
     moved = learner.update(theta, torch.empty(0), torch.empty(0), 2)(0, theta, slopes, torch.tensor(0.0))
     for n, p in theta.items():
         torch.testing.assert_close(moved[n], p - 0.05 * slopes[n])
+
+
+def test_adapting_takes_as_many_steps_as_rates_and_decays_were_learned_for() -> None:
+    """Beyond them the last decay goes on: learned below 1, it would take theta to nothing."""
+    learner = tiny_learner("alfa")
+    assert isinstance(learner, ALFA)
+    assert learner.inner_steps == learner.options.test_steps == learner.options.steps == 5
