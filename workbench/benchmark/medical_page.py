@@ -55,7 +55,8 @@ def _preface(table: Table) -> str:
         f"{finishing.episodes.queries} queries per class)"
     )
     counted = sorted({cell.episodes for cell in table.cells.values()})
-    episodes = " or ".join(map(str, counted)) or "0"
+    episodes = str(counted[-1]) if counted else "0"
+    fewer = " (fewer, the first ones, where a row says so)" if len(counted) > 1 else ""
     return f"""# {len(plan.conditions)} imaging conditions, each held out once
 
 Made by `workbench benchmark medical --out RUN --tables docs/benchmarks` from
@@ -71,8 +72,8 @@ Made by `workbench benchmark medical --out RUN --tables docs/benchmarks` from
   on that frozen encoder: {budget}. A row that had fewer
   steps says so. Rows on "encoder" use it as it is, those on "fresh-neck" an untrained layer on it; the rest
   have seen no condition.
-- **Episodes.** {episodes} for each condition and number of shots, the same for every row, of all classes that
-  have more patients than shots, with up to {plan.evaluation.queries} queries per class. A shot is a patient;
+- **Episodes.** {episodes} for each condition and number of shots{fewer}, the same for every row, of all
+  classes that have more patients than shots, with up to {plan.evaluation.queries} queries per class. A shot is a patient;
   support and query never share one. All readings are inductive.
 - **Time** is processor time of one adaptation on features computed once: median over the episodes of a cell,
   then over cells.
