@@ -73,8 +73,8 @@ Made by `workbench benchmark medical --out RUN --tables docs/benchmarks` from
   steps says so. Rows on "encoder" use it as it is, those on "fresh-neck" an untrained layer on it; the rest
   have seen no condition.
 - **Episodes.** {episodes} for each condition and number of shots{fewer}, the same for every row, of all
-  classes that have more patients than shots, with up to {plan.evaluation.queries} queries per class. A shot is a patient;
-  support and query never share one. All readings are inductive.
+  classes that have more patients than shots, with up to {plan.evaluation.queries} queries per class.
+  A shot is a patient; support and query never share one. All readings are inductive.
 - **Time** is processor time of one adaptation on features computed once: median over the episodes of a cell,
   then over cells.
 """

@@ -37,8 +37,8 @@ class ALFAOptions(InnerLoopOptions):
     """Settings of `ALFA`; see `InnerLoopOptions`.
 
     Attributes:
-        test_steps: best the same as `steps`. Decay learned for that many goes on beyond them and takes theta with
-            it: with 5 and 10, ALFA fell from the best of the training losses to below random filters.
+        test_steps: best the same as `steps`. Decay learned for that many goes on beyond them and takes theta
+            with it: meta-trained with 5, ALFA was behind random filters after 10.
     """
 
     test_steps: int = Field(default=5, ge=1)
