@@ -16,7 +16,9 @@ class WorkbenchError(Exception):
 def without_words(error: BaseException) -> str:
     """Kind and place of a defect, for a log: its message may quote a file, and with it a patient."""
     place = "".join(traceback.format_tb(error.__traceback__))
-    return f"{type(error).__name__}\n{place}"
+    # Of SQLite, which of its many errors it was: a name of its own list.
+    code = getattr(getattr(error, "orig", error), "sqlite_errorname", "")
+    return f"{type(error).__name__} {code}".rstrip() + f"\n{place}"
 
 
 class ScanRefused(WorkbenchError):

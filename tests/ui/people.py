@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,3 +75,19 @@ def contents(folder: Path) -> list[tuple[str, bytes]]:
     """The files of a folder, named by their path below it."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     return [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in found]
+
+
+def files_that_hold(text: str, folder: Path) -> list[str]:
+    """Names of the files below a folder that hold a text.
+
+    Another process reads them: to close a file of SQLite's here would drop the locks that the server, in this
+    process, holds on it, and a worker that starts then would take away what the server uses.
+    """
+    code = (
+        "import pathlib, sys\n"
+        "for path in pathlib.Path(sys.argv[1]).rglob('*'):\n"
+        "    if path.is_file() and sys.argv[2].encode() in path.read_bytes():\n"
+        "        print(path.name)\n"
+    )
+    call = [sys.executable, "-c", code, str(folder), text]
+    return subprocess.run(call, check=True, capture_output=True, text=True).stdout.splitlines()

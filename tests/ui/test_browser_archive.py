@@ -14,7 +14,7 @@ from ui.serving import Serving
 from workbench.pacs.connect import open_archive
 
 from .browser import visit
-from .people import Person, client
+from .people import Person, client, files_that_hold
 from .serve import Served, served
 
 pytestmark = pytest.mark.browser
@@ -60,5 +60,4 @@ def test_a_series_is_found_ticked_and_brought_in(site: Served) -> None:
         page.wait_for_selector(".wb-scan-name", timeout=120_000)  # the worker has to start first
         here.shot("archive-scans")
         assert here.complaints == []
-    for path in site.store.data_dir.rglob("*"):
-        assert not path.is_file() or PATIENT.encode() not in path.read_bytes(), path.name
+    assert files_that_hold(PATIENT, site.store.data_dir) == []

@@ -29,8 +29,11 @@ def sqlite_engine(file: Path) -> Engine:
     Connections with the execution option ``reading`` see one moment and cannot write; the others take the
     write lock as they begin.
     """
-    # The journal files take their mode from the database file, so it is made before SQLite sees it.
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    # The journal files take their mode from the database file, so it is made before SQLite sees it. One that
+    # is there is not opened: closing it would drop all locks that other connections of this process hold on
+    # it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     file.chmod(0o600)
     engine = create_engine(
         URL.create("sqlite+pysqlite", database=str(file)),
