@@ -52,8 +52,9 @@ def test_an_editor_finds_studies_and_nothing_of_it_is_kept(department: Served, b
     assert (study["patient"], study["instances"]) == (PATIENT, 3)
     (series,) = ben.ask("POST", "/api/v1/archives/series", json={"archive": "main", "study": study["uid"]})
     assert series["modality"] == "CT"
-    assert files_that_hold(PATIENT, department.store.data_dir) == []
-    assert "workbench.sqlite3" in files_that_hold("SQLite format 3", department.store.data_dir), "it does look"
+    folder = department.store.data_dir
+    assert files_that_hold(PATIENT, folder) == []
+    assert "workbench.sqlite3" in files_that_hold("SQLite format 3", folder), "it does look"
 
 
 @pytest.mark.usefixtures("described_archive")
