@@ -35,7 +35,7 @@ from workbench.learners.base import Diet, Learner
 from workbench.learners.files import create
 
 VARIANTS: dict[str, dict[str, object]] = {
-    "maml, first order": {"first_order": True},
+    "maml (first order)": {"first_order": True},
     "maml++": {"multi_step_loss": 0.5, "per_step_rates": True},
 }
 """Options of MAML that are methods of their own; of MAML++ its costlier part, of second order."""
@@ -75,13 +75,13 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--methods", default="", help="names, separated by semicolons; all by default")
+    parser.add_argument("--methods", default="", help="names, comma-separated; all by default")
     parser.add_argument("--turns", type=int, default=7, help="steps and adaptations to take the median of")
     parser.add_argument("--threads", type=int, default=1, help="threads of arithmetic")
     where = "folder for methods.md and methods.json"
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"), help=where)
     given = parser.parse_args()
-    names = [name.strip() for name in given.methods.split(";") if name.strip()] or sorted(
+    names = [name.strip() for name in given.methods.split(",") if name.strip()] or sorted(
         [*learners(), *VARIANTS]
     )
     costs = []

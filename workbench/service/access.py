@@ -6,6 +6,8 @@ Administrators manage people and see no other's scans.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from sqlalchemy import ColumnElement, exists, or_, select
 from sqlalchemy.orm import Session
 
@@ -13,6 +15,7 @@ from workbench.errors import NotAllowed, NotFound
 from workbench.service.kinds import Actor, Level, Role
 from workbench.store.schema import EVERYBODY, Condition, ScanRow, Share, Version
 
+_Part = TypeVar("_Part", ScanRow, Version)
 _RANK = {Level.READ: 0, Level.EDIT: 1, Level.OWN: 2}
 _NOTHING = "There is no such {}, or it is not shared with you."
 _NEEDS = {
@@ -48,20 +51,22 @@ def level_of(
 
 def scan_of(session: Session, actor: Actor, scan_id: str, need: Level = Level.READ) -> ScanRow:
     """The scan, if the actor may do with its condition what is needed; raises as `level_of`."""
-    scan = session.get(ScanRow, scan_id)
-    if scan is None:
-        raise NotFound(_NOTHING.format("scan"))
-    level_of(session, actor, scan.condition_id, need, "scan")
-    return scan
+    return _part_of(session, actor, ScanRow, scan_id, need, "scan")
 
 
 def version_of(session: Session, actor: Actor, version_id: str, need: Level = Level.READ) -> Version:
     """The version, if the actor may do with its condition what is needed; raises as `level_of`."""
-    version = session.get(Version, version_id)
-    if version is None:
-        raise NotFound(_NOTHING.format("version"))
-    level_of(session, actor, version.condition_id, need, "version")
-    return version
+    return _part_of(session, actor, Version, version_id, need, "version")
+
+
+def _part_of(
+    session: Session, actor: Actor, kind: type[_Part], part_id: str, need: Level, what: str
+) -> _Part:
+    part = session.get(kind, part_id)
+    if part is None:
+        raise NotFound(_NOTHING.format(what))
+    level_of(session, actor, part.condition_id, need, what)
+    return part
 
 
 def held_level(session: Session, actor: Actor, condition: Condition) -> Level | None:

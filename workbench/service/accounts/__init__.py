@@ -13,7 +13,6 @@ from workbench.service.accounts.people import (
     set_quota,
     set_role,
     user_named,
-    user_with,
     users,
 )
 from workbench.service.accounts.signing import (
@@ -56,6 +55,5 @@ __all__ = [
     "sign_out_everywhere",
     "tokens",
     "user_named",
-    "user_with",
     "users",
 ]

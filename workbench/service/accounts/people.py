@@ -48,18 +48,6 @@ def user_named(store: Store, actor: Actor, name: str) -> UserInfo:
     raise NotFound(f"There is no user named {name!r}. `workbench users list` shows who there is.")
 
 
-def user_with(store: Store, actor: Actor, user_id: str) -> UserInfo:
-    """One of them by identifier.
-
-    Raises:
-        NotAllowed: the actor is no administrator.
-        NotFound: there is no such user.
-    """
-    require_role(actor, Role.ADMIN)
-    with store.read() as session:
-        return _info(session, _user(session, user_id))
-
-
 def create_user(
     store: Store,
     actor: Actor,
